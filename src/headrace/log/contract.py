@@ -1,0 +1,179 @@
+"""What the broker may ask of a partition's log: the seam behind which other stores can stand.
+
+`log.local.LocalLog` keeps a partition on this machine's disk. A store without a disk (an object
+store with a sequencer) would implement the same few calls; `tests/log/contract.py` states what
+every implementation must keep. The vocabulary is bytes, offsets and time; what must not enter:
+topic names, groups, sockets, requests.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from headrace.wire.errors import RequestError
+
+__all__ = [
+    "ACKS_ALL",
+    "ACKS_LEADER",
+    "ACKS_NONE",
+    "EARLIEST",
+    "LATEST",
+    "MAX_TIMESTAMP",
+    "AppendDone",
+    "Appended",
+    "CorruptLogError",
+    "LogConfig",
+    "LogOffsets",
+    "PartitionLog",
+    "ProducerSnapshot",
+    "Slice",
+    "TimestampedOffset",
+]
+
+ACKS_ALL: Final = -1
+ACKS_LEADER: Final = 1
+ACKS_NONE: Final = 0
+
+LATEST: Final = -1
+EARLIEST: Final = -2
+MAX_TIMESTAMP: Final = -3
+
+
+class CorruptLogError(Exception):
+    """Damage that is not a torn tail: named (file, position, why), never skipped or repaired."""
+
+
+class Appended(NamedTuple):
+    """Where a batch went. `log_append_time_ms` is -1 unless the topic stamps append time."""
+
+    base_offset: int
+    last_offset: int
+    log_append_time_ms: int
+    log_start_offset: int
+    duplicate: bool
+    """True for a retry of a batch that was there already: the offsets are the first ones."""
+
+
+AppendDone = Callable[[Appended | RequestError], None]
+
+
+class LogOffsets(NamedTuple):
+    """`start <= last_stable <= high_watermark <= end`; all are next offsets, so the last readable
+    record is at `high_watermark - 1`."""
+
+    start: int
+    last_stable: int
+    high_watermark: int
+    end: int
+
+
+class Slice(NamedTuple):
+    """Whole batches, as bytes of a file: what `os.sendfile` needs. Empty when `size_bytes` is 0.
+
+    `file` is an open descriptor that stays valid until `release` is called, even if the segment
+    is deleted meanwhile; call it exactly once.
+    """
+
+    file: int
+    position: int
+    size_bytes: int
+    cold: bool
+    """Whether the bytes may be missing from the page cache: warm them off the loop first."""
+    release: Callable[[], None]
+
+
+class TimestampedOffset(NamedTuple):
+    timestamp_ms: int
+    offset: int
+    leader_epoch: int
+
+
+class ProducerSnapshot(NamedTuple):
+    """One producer's state in this partition, as DescribeProducers shows it."""
+
+    producer_id: int
+    producer_epoch: int
+    last_sequence: int
+    last_timestamp_ms: int
+    current_txn_start_offset: int
+
+
+@dataclass(slots=True)
+class LogConfig:
+    """What a topic's configuration means to its logs; replaced whole when it changes."""
+
+    segment_bytes: int = 1 << 30
+    segment_age_ms: int = 7 * 24 * 3600 * 1000
+    retention_ms: int = 7 * 24 * 3600 * 1000
+    """-1 keeps for ever."""
+    retention_bytes: int = -1
+    """Per partition; -1 is no limit."""
+    retain: bool = False
+    """Never delete by time or size, whatever the two above say."""
+    append_time: bool = False
+    """message.timestamp.type=LogAppendTime."""
+    index_interval_bytes: int = 16 * 1024
+
+
+class PartitionLog(Protocol):
+    """One partition. Every call is made on the event loop's thread; none blocks it on the disk.
+
+    A log that met an I/O error it cannot take back (a failed fsync) is offline: every later call
+    raises RequestError(KAFKA_STORAGE_ERROR) with the reason.
+    """
+
+    leader_epoch: int
+    """Stamped into every batch. One machine owns a partition for ever, so it stays what it was."""
+
+    def append(self, batch: memoryview, acks: int, done: AppendDone | None) -> None:
+        """Append one checked batch from a producer (`wire.batch.check_from_producer` is called
+        here), stamping offset and epoch into `batch` itself; the bytes are not kept afterwards.
+
+        `done` is called once: for ACKS_ALL when the bytes are as durable as the policy promises,
+        for ACKS_LEADER when they are written, with a RequestError if a write or sync fails. For
+        ACKS_NONE it may be None. It may be called before `append` returns, and must not raise.
+
+        A retry within the producer's last five batches gives the first Appended again.
+        Raises RequestError: what check_from_producer raises, OUT_OF_ORDER_SEQUENCE_NUMBER,
+        INVALID_PRODUCER_EPOCH, RECORD_LIST_TOO_LARGE (larger than a segment),
+        KAFKA_STORAGE_ERROR (disk full or failed; nothing was appended).
+        """
+
+    async def read(self, offset: int, size_bytes_max: int, *, at_least_one: bool) -> Slice:
+        """Whole batches from the one that holds `offset` up to the high watermark, at most
+        `size_bytes_max`; with `at_least_one` the first batch comes even if it is larger.
+
+        Raises RequestError: OFFSET_OUT_OF_RANGE below `start` or above `high_watermark`.
+        """
+
+    def offsets(self) -> LogOffsets: ...
+
+    def readable_bytes_after(self, offset: int) -> int:
+        """About how many bytes a reader at `offset` can have now; exact at the tail. Cheap."""
+
+    def notify(self, waiter: Callable[[], None]) -> Callable[[], None]:
+        """Call `waiter` (on the loop, again and again) when the high watermark or the start moves
+        or the log goes offline or is closed; returns what cancels it."""
+
+    async def offset_for_time(self, timestamp_ms: int) -> TimestampedOffset | None:
+        """The first readable record with a timestamp of at least `timestamp_ms`, or for
+        MAX_TIMESTAMP the one with the greatest; None when there is none."""
+
+    async def delete_before(self, offset: int) -> int:
+        """Move the start to `offset` (-1: the high watermark), durably; returns the new start.
+        Raises RequestError OFFSET_OUT_OF_RANGE beyond the high watermark."""
+
+    def producers(self) -> list[ProducerSnapshot]: ...
+
+    def size_bytes(self) -> int:
+        """What the partition takes on the disk."""
+
+    def configure(self, config: LogConfig) -> None:
+        """Use `config` from now on, without a restart."""
+
+    async def tidy(self, now_ms: int) -> int:
+        """Roll an aged segment, delete what retention no longer keeps, forget idle producers;
+        returns how many segments were deleted. Called at least every minute."""
+
+    async def close(self) -> None:
+        """Sync, write what makes the next start quick, close. Idempotent."""
