@@ -1,0 +1,248 @@
+"""Fetch, read and written by hand: the answer's records stay in their file.
+
+Request v4 to v18 (flexible from v12; topics by id from v13, KIP-516):
+
+    replica_id i32 to v14 | max_wait_ms i32 | min_bytes i32 | max_bytes i32 | isolation_level i8
+    session_id i32, session_epoch i32 from v7 (KIP-227)
+    topics: array of (name or topic_id, partitions: array of
+        (index i32, current_leader_epoch i32 from v9, fetch_offset i64, last_fetched_epoch i32 from
+         v12, log_start_offset i64 from v5, partition_max_bytes i32))
+    forgotten_topics from v7: array of (name or topic_id, partitions: array of i32)
+    rack_id string from v11
+
+Response:
+
+    throttle_time_ms i32 | error_code i16, session_id i32 from v7
+    responses: array of (name or topic_id, partitions: array of
+        (index i32, error_code i16, high_watermark i64, last_stable_offset i64, log_start_offset i64
+         from v5, aborted_transactions nullable array of (producer_id i64, first_offset i64),
+         preferred_read_replica i32 from v11, records bytes))
+
+Records are never null in an answer: some clients take null for a broken frame.
+"""
+
+import struct
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from headrace.wire.cursor import (
+    check_count,
+    check_end,
+    classic_string,
+    compact_string,
+    read_uvarint,
+    runs_by_topic,
+    skip_tagged_fields,
+    take,
+    write_count,
+    write_topic,
+    write_uvarint,
+)
+from headrace.wire.errors import MalformedError
+
+__all__ = [
+    "TOPIC_ID_VERSION",
+    "FetchRequest",
+    "PartitionAnswer",
+    "PartitionWant",
+    "read_fetch",
+    "write_fetch",
+]
+
+TOPIC_ID_VERSION: Final = 13
+_FLEXIBLE_VERSION: Final = 12
+_TOPICS_MAX: Final = 100_000
+_PARTITIONS_MAX: Final = 100_000
+
+_I32: Final = struct.Struct(">i")
+
+
+class PartitionWant(NamedTuple):
+    """Where one partition is to be read from; `topic` is a name, or an id from v13 on."""
+
+    topic: str | UUID
+    partition: int
+    current_leader_epoch: int
+    fetch_offset: int
+    size_bytes_max: int
+
+
+class FetchRequest(NamedTuple):
+    max_wait_ms: int
+    min_bytes: int
+    max_bytes: int
+    read_committed: bool
+    session_id: int
+    session_epoch: int
+    wants: list[PartitionWant]
+
+
+class PartitionAnswer(NamedTuple):
+    """`size_bytes` of records follow the fields; they are sent from their file, not from here."""
+
+    topic: str | UUID
+    partition: int
+    error_code: int
+    high_watermark: int
+    last_stable_offset: int
+    log_start_offset: int
+    size_bytes: int
+
+
+def read_fetch(frame: memoryview, position: int, version: int) -> FetchRequest:
+    """The request body that begins at `position`. Raises MalformedError."""
+    try:
+        return _read(frame, position, version)
+    except (struct.error, UnicodeDecodeError) as problem:
+        raise MalformedError(f"Fetch v{version}: {problem}") from None
+
+
+def _read(frame: memoryview, position: int, version: int) -> FetchRequest:
+    flexible = version >= _FLEXIBLE_VERSION
+    if version <= 14:
+        position += 4
+    max_wait_ms, min_bytes, max_bytes, isolation = struct.unpack_from(">iiib", frame, position)
+    position += 13
+    session_id, session_epoch = 0, -1
+    if version >= 7:
+        session_id, session_epoch = struct.unpack_from(">ii", frame, position)
+        position += 8
+    wants: list[PartitionWant] = []
+    count, position = _read_count(frame, position, flexible)
+    check_count(count, _TOPICS_MAX)
+    for _ in range(count):
+        topic, position = _read_topic(frame, position, version)
+        position = _read_partitions(frame, position, version, topic, wants)
+        if flexible:
+            position = skip_tagged_fields(frame, position)
+    if version >= 7:
+        position = _skip_forgotten(frame, position, version)
+    if version >= 11:
+        read_string = compact_string if flexible else classic_string
+        _, position = read_string(frame, position, nullable=True)
+    if flexible:
+        position = skip_tagged_fields(frame, position)
+    check_end(frame, position)
+    return FetchRequest(
+        max_wait_ms, min_bytes, max_bytes, isolation == 1, session_id, session_epoch, wants
+    )
+
+
+def _read_partitions(
+    frame: memoryview,
+    position: int,
+    version: int,
+    topic: str | UUID,
+    wants: list[PartitionWant],
+) -> int:
+    flexible = version >= _FLEXIBLE_VERSION
+    count, position = _read_count(frame, position, flexible)
+    check_count(count, _PARTITIONS_MAX)
+    layout = _partition_layout(version)
+    for _ in range(count):
+        fields = layout.unpack_from(frame, position)
+        position += layout.size
+        epoch = fields[1] if version >= 9 else -1
+        offset = fields[2] if version >= 9 else fields[1]
+        wants.append(PartitionWant(topic, fields[0], epoch, offset, fields[-1]))
+        if flexible:
+            position = skip_tagged_fields(frame, position)
+    return position
+
+
+_LAYOUTS: Final = {
+    4: struct.Struct(">iqi"),
+    5: struct.Struct(">iqqi"),
+    9: struct.Struct(">iiqqi"),
+    12: struct.Struct(">iiqiqi"),
+}
+
+
+def _partition_layout(version: int) -> struct.Struct:
+    first = 12 if version >= 12 else 9 if version >= 9 else 5 if version >= 5 else 4
+    return _LAYOUTS[first]
+
+
+def _read_topic(frame: memoryview, position: int, version: int) -> tuple[str | UUID, int]:
+    if version >= TOPIC_ID_VERSION:
+        return UUID(bytes=bytes(take(frame, position, 16))), position + 16
+    read_string = compact_string if version >= _FLEXIBLE_VERSION else classic_string
+    name, position = read_string(frame, position, nullable=False)
+    return name or "", position
+
+
+def _read_count(frame: memoryview, position: int, flexible: bool) -> tuple[int, int]:
+    """An array's length; null counts as empty."""
+    if flexible:
+        count, position = read_uvarint(frame, position)
+        return max(count - 1, 0), position
+    (count,) = _I32.unpack_from(frame, position)
+    return (0 if count == -1 else count), position + 4
+
+
+def _skip_forgotten(frame: memoryview, position: int, version: int) -> int:
+    """Forgotten topics belong to fetch sessions, which this broker does not open."""
+    flexible = version >= _FLEXIBLE_VERSION
+    count, position = _read_count(frame, position, flexible)
+    check_count(count, _TOPICS_MAX)
+    for _ in range(count):
+        _, position = _read_topic(frame, position, version)
+        partitions, position = _read_count(frame, position, flexible)
+        check_count(partitions, _PARTITIONS_MAX)
+        take(frame, position, 4 * partitions)
+        position += 4 * partitions
+        if flexible:
+            position = skip_tagged_fields(frame, position)
+    return position
+
+
+def write_fetch(
+    answers: list[PartitionAnswer], correlation_id: int, version: int, error_code: int = 0
+) -> list[bytes]:
+    """The response frame without its records, cut where they belong.
+
+    Returns len(answers) + 1 pieces: send piece 0, the records of answer 0, piece 1, the records of
+    answer 1, ... and the last piece. The length prefix counts the records too.
+    """
+    flexible = version >= _FLEXIBLE_VERSION
+    pieces: list[bytes] = []
+    out = bytearray(4)
+    out += _I32.pack(correlation_id)
+    if flexible:
+        out.append(0)
+    out += _I32.pack(0)
+    if version >= 7:
+        out += struct.pack(">hi", error_code, 0)
+    groups = runs_by_topic(answers)
+    write_count(out, len(groups), flexible)
+    for start, end in groups:
+        write_topic(out, answers[start].topic, flexible)
+        write_count(out, end - start, flexible)
+        for place in range(start, end):
+            _write_partition(out, answers[place], version)
+            pieces.append(bytes(out))
+            out = bytearray(b"\0" if flexible else b"")
+        if flexible:
+            out.append(0)
+    if flexible:
+        out.append(0)
+    pieces.append(bytes(out))
+    size = sum(map(len, pieces)) + sum(answer.size_bytes for answer in answers) - 4
+    pieces[0] = _I32.pack(size) + pieces[0][4:]
+    return pieces
+
+
+def _write_partition(out: bytearray, answer: PartitionAnswer, version: int) -> None:
+    _, index, error, high_watermark, last_stable, log_start, size = answer
+    out += struct.pack(">ihqq", index, error, high_watermark, last_stable)
+    if version >= 5:
+        out += struct.pack(">q", log_start)
+    if version >= _FLEXIBLE_VERSION:
+        # aborted_transactions is null (0): transactions are not built yet.
+        out += b"\0\xff\xff\xff\xff"
+        write_uvarint(out, size + 1)
+        return
+    out += b"\xff\xff\xff\xff"
+    if version >= 11:
+        out += b"\xff\xff\xff\xff"
+    out += _I32.pack(size)
