@@ -1,0 +1,54 @@
+"""The catalog as one thing to open, ask and close.
+
+`DIR/catalog.db` is an SQLite file in WAL mode with synchronous=FULL: what was answered is on the
+disk. Anyone may read it with an SQLite tool while the broker runs.
+"""
+
+import base64
+import os
+import sqlite3
+import uuid
+
+from headrace.catalog.configs import BrokerConfigRows
+from headrace.catalog.groups import Groups
+from headrace.catalog.offsets import Offsets
+from headrace.catalog.producer_ids import ProducerIdBlocks
+from headrace.catalog.topics import TopicRows
+from headrace.catalog.writer import Writer
+
+__all__ = ["Catalog"]
+
+
+class Catalog:
+    """Subjects as attributes; each method of theirs is one durable, atomic change."""
+
+    def __init__(self, writer: Writer, cluster_id: str) -> None:
+        self._writer = writer
+        self.cluster_id = cluster_id
+        """22 characters, made when the catalog was; what clients know this log by."""
+        self.topics = TopicRows(writer)
+        self.configs = BrokerConfigRows(writer)
+        self.groups = Groups(writer)
+        self.offsets = Offsets(writer)
+        self.producer_ids = ProducerIdBlocks(writer)
+
+    @classmethod
+    async def open(cls, directory: str) -> "Catalog":
+        """Open `directory`/catalog.db, creating it if there is none.
+
+        Raises CatalogError (headrace.catalog.schema) if it is damaged, newer, or not ours.
+        """
+        writer = await Writer.open(os.path.join(directory, "catalog.db"))
+        return cls(writer, await writer.run(_cluster_id))
+
+    async def close(self) -> None:
+        """Finish the changes under way, then close the file. Idempotent."""
+        await self._writer.close()
+
+
+def _cluster_id(db: sqlite3.Connection) -> str:
+    """Kafka's form: the 16 bytes of a random uuid in unpadded URL-safe base64."""
+    fresh = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    db.execute("INSERT OR IGNORE INTO meta VALUES ('cluster_id', ?)", (fresh,))
+    (cluster_id,) = db.execute("SELECT value FROM meta WHERE name = 'cluster_id'").fetchone()
+    return str(cluster_id)

@@ -1,0 +1,90 @@
+"""Topics and their configuration as rows; a row in `topics` is what makes a topic exist. The SQL
+and nothing else: names and values were validated before they come here.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from headrace.catalog.offsets import delete_offsets_of_topic
+from headrace.catalog.writer import Writer
+from headrace.wire.errors import ErrorCode, RequestError
+
+__all__ = ["TopicRow", "TopicRows"]
+
+
+@dataclass(slots=True)
+class TopicRow:
+    id: UUID
+    name: str
+    partition_count: int
+    created_ms: int
+    configs: dict[str, str] = field(default_factory=dict)
+    """Overrides only."""
+
+
+class TopicRows:
+    """Every method raises RequestError(KAFKA_STORAGE_ERROR) when the disk does not play along."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def load_all(self) -> list[TopicRow]:
+        return await self._writer.run(_load_all)
+
+    async def insert(self, topic: TopicRow) -> None:
+        """Raises RequestError TOPIC_ALREADY_EXISTS."""
+
+        def change(db: sqlite3.Connection) -> None:
+            try:
+                db.execute(
+                    "INSERT INTO topics VALUES (?, ?, ?, ?)",
+                    (topic.id.hex, topic.name, topic.partition_count, topic.created_ms),
+                )
+            except sqlite3.IntegrityError as error:
+                raise RequestError(
+                    ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {topic.name!r} already exists"
+                ) from error
+            _insert_configs(db, topic.id, topic.configs)
+
+        await self._writer.run(change)
+
+    async def delete(self, topic_id: UUID, name: str) -> None:
+        """Remove the topic, its configuration and every offset committed for it, in one commit."""
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM topics WHERE id = ?", (topic_id.hex,))
+            delete_offsets_of_topic(db, name)
+
+        await self._writer.run(change)
+
+    async def set_partition_count(self, topic_id: UUID, count: int) -> None:
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("UPDATE topics SET partition_count = ? WHERE id = ?", (count, topic_id.hex))
+
+        await self._writer.run(change)
+
+    async def replace_configs(self, topic_id: UUID, configs: Mapping[str, str]) -> None:
+        """Make `configs` the topic's only overrides."""
+
+        def change(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM topic_configs WHERE topic_id = ?", (topic_id.hex,))
+            _insert_configs(db, topic_id, configs)
+
+        await self._writer.run(change)
+
+
+def _load_all(db: sqlite3.Connection) -> list[TopicRow]:
+    rows = db.execute("SELECT id, name, partition_count, created_ms FROM topics ORDER BY name")
+    topics = {row[0]: TopicRow(UUID(row[0]), *row[1:]) for row in rows}
+    for topic_id, name, value in db.execute("SELECT topic_id, name, value FROM topic_configs"):
+        topics[topic_id].configs[name] = value
+    return list(topics.values())
+
+
+def _insert_configs(db: sqlite3.Connection, topic_id: UUID, configs: Mapping[str, str]) -> None:
+    db.executemany(
+        "INSERT INTO topic_configs VALUES (?, ?, ?)",
+        [(topic_id.hex, name, value) for name, value in configs.items()],
+    )
