@@ -1,0 +1,89 @@
+"""The append service: from a topic's name to its partition's log, once per batch.
+
+What must not enter: what a batch holds inside, how an answer looks.
+"""
+
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from headrace.log.contract import ACKS_ALL, ACKS_LEADER, ACKS_NONE, AppendDone, Appended
+from headrace.wire.batch import ATTRIBUTE_CODEC_MASK, ATTRIBUTE_TRANSACTIONAL, HEADER_BYTES
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.produce import PartitionBatch
+
+if TYPE_CHECKING:
+    from headrace.broker.broker import Broker
+    from headrace.broker.topics import Partition
+
+__all__ = [
+    "ACKS_ALL",
+    "ACKS_LEADER",
+    "ACKS_NONE",
+    "Appended",
+    "append",
+    "find_partition",
+]
+
+_CODEC_ZSTD: Final = 4
+_ATTRIBUTES_LOW_BYTE: Final = 22
+
+
+def find_partition(broker: "Broker", topic: str | UUID, partition: int) -> "Partition":
+    """The partition by name or id.
+
+    Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID.
+    """
+    if isinstance(topic, str):
+        found = broker.topics.by_name.get(topic)
+        if found is None:
+            raise RequestError(
+                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic {topic!r} does not exist"
+            )
+    else:
+        found = broker.topics.by_id.get(topic)
+        if found is None:
+            raise RequestError(ErrorCode.UNKNOWN_TOPIC_ID, f"no topic has the id {topic}")
+    if not 0 <= partition < len(found.partitions):
+        raise RequestError(
+            ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+            f"topic {found.name!r} has partitions 0 to {len(found.partitions) - 1}, "
+            f"not {partition}",
+        )
+    return found.partitions[partition]
+
+
+def append(
+    broker: "Broker",
+    batch: PartitionBatch,
+    acks: int,
+    done: AppendDone | None,
+    *,
+    zstd_allowed: bool = True,
+) -> None:
+    """Append one partition's batch; `done` as in `PartitionLog.append`.
+
+    Raises RequestError: what find_partition and the log raise, INVALID_RECORD without a batch,
+    MESSAGE_TOO_LARGE above the topic's max.message.bytes, UNSUPPORTED_COMPRESSION_TYPE for zstd
+    from a client whose version does not know it.
+    """
+    partition = find_partition(broker, batch.topic, batch.partition)
+    records = batch.records
+    if records is None or len(records) < HEADER_BYTES:
+        raise RequestError(ErrorCode.INVALID_RECORD, "the request holds no record batch")
+    size_max = partition.topic.config.max_message_bytes
+    if len(records) > size_max:
+        raise RequestError(
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"a batch of {len(records)} bytes; {partition.topic.name!r} takes {size_max} "
+            "(max.message.bytes)",
+        )
+    attributes = records[_ATTRIBUTES_LOW_BYTE]
+    if attributes & ATTRIBUTE_TRANSACTIONAL:
+        raise RequestError(
+            ErrorCode.INVALID_TXN_STATE, "transactions are not built yet; see docs/MISSING.md"
+        )
+    if attributes & ATTRIBUTE_CODEC_MASK == _CODEC_ZSTD and not zstd_allowed:
+        raise RequestError(
+            ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 or newer"
+        )
+    partition.log.append(records, acks, done)

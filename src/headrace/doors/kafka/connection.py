@@ -1,0 +1,289 @@
+"""One client's connection: bytes in, requests handled in order, answers out in order.
+
+As Apache Kafka does, a connection handles one request at a time, with one exception that pays for
+it: Produce requests that are pipelined are appended as they come and only their answers wait.
+While another request is being answered, what arrives stays in the inbox up to its bound and the
+socket is read no further.
+
+A peer that does not read is not read from: its answers fill the outbox to its bound. One that
+stalls in the middle of a request, or takes no answer for long, is closed by the listener's sweep.
+What must not enter: the meaning of a request.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from headrace.doors.kafka import k00_produce, k01_fetch
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.dispatch import decode_request, encode_response, find_api
+from headrace.doors.kafka.inbox import BuffersExhausted, Inbox
+from headrace.doors.kafka.outbox import Outbox, Part, Slot
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import MalformedError
+from headrace.wire.fetch import read_fetch
+from headrace.wire.header import RequestHead, read_request_head
+
+if TYPE_CHECKING:
+    from headrace.doors.kafka.listener import Listener
+
+__all__ = ["Connection"]
+
+PARKING: Final = frozenset({ApiKey.FETCH, ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
+"""Requests that wait for somebody else; a stopping broker does not wait with them."""
+
+log = logging.getLogger("headrace.kafka")
+
+
+class Connection:
+    """Owned by its listener; every method runs on the event loop."""
+
+    __slots__ = (
+        "_answering",
+        "_answering_key",
+        "_inbox",
+        "_is_draining",
+        "_is_serving",
+        "_listener",
+        "_loop",
+        "_outbox",
+        "_reads",
+        "_socket",
+        "_writes",
+        "active_at",
+        "id",
+        "is_closed",
+        "peer",
+    )
+
+    def __init__(self, listener: "Listener", connected: socket.socket, peer: str, id_: int) -> None:
+        self.id = id_
+        self.peer = peer
+        self.is_closed = False
+        self.active_at = listener.now()
+        self._listener = listener
+        self._loop = listener.loop
+        self._socket = connected
+        self._inbox = Inbox(listener.pool, listener.limits.frame_bytes_max)
+        self._outbox = Outbox(connected)
+        self._answering: asyncio.Task[None] | None = None
+        """The request that the following ones wait for."""
+        self._answering_key = -1
+        self._is_draining = False
+        self._is_serving = False
+        self._writes = False
+        self._reads = True
+        self._loop.add_reader(connected.fileno(), self._on_readable)
+
+    # Receiving
+
+    def _on_readable(self) -> None:
+        space = self._inbox.space()
+        if not space:
+            self._stop_reading()
+            return
+        try:
+            size = self._socket.recv_into(space)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.close(f"{error}")
+            return
+        if size == 0:
+            self.close("the client closed it", quietly=True)
+            return
+        self._inbox.received(size)
+        self.active_at = self._listener.now()
+        self._serve()
+
+    def _serve(self) -> None:
+        """Handle what has arrived, as far as order and bounds allow."""
+        if self._is_draining:
+            self._close_if_drained()
+            return
+        self._is_serving = True
+        inbox = self._inbox
+        try:
+            while self._answering is None and self._outbox.has_room():
+                frame = inbox.next_frame()
+                if frame is None:
+                    break
+                self._handle(frame)
+                if self.is_closed:
+                    return
+            inbox.settle()
+        except MalformedError as error:
+            self.close(f"malformed request: {error}")
+            return
+        except (BuffersExhausted, k00_produce.RefusedWithoutAnswer) as error:
+            self.close(str(error))
+            return
+        except Exception:
+            log.exception("request from %s failed; its connection is closed", self.peer)
+            self.close("internal error", quietly=True)
+            return
+        finally:
+            self._is_serving = False
+        self.flush()
+        if not self.is_closed and inbox.space():
+            self._resume_reading()
+
+    def _handle(self, frame: memoryview) -> None:
+        head = read_request_head(frame)
+        self._listener.requests_count += 1
+        if head.api_key == ApiKey.PRODUCE:
+            self._require_version(head, (k00_produce.FIRST_VERSION, k00_produce.VERSIONS[1]))
+            k00_produce.serve(self._listener.broker, frame, head, self._reserve)
+            return
+        if head.api_key == ApiKey.FETCH:
+            self._require_version(head, k01_fetch.VERSIONS)
+            request = read_fetch(frame, head.body, head.api_version)
+            self._begin(head, self._fetch(request, head, self._outbox.reserve()))
+            return
+        api = find_api(head)
+        message = decode_request(api, head, frame)
+        self._begin(head, self._call(api, message, head, self._outbox.reserve()))
+
+    @staticmethod
+    def _require_version(head: RequestHead, versions: tuple[int, int]) -> None:
+        if not versions[0] <= head.api_version <= versions[1]:
+            raise MalformedError(
+                f"{ApiKey(head.api_key).name} version {head.api_version} is not served"
+            )
+
+    # Answering
+
+    def _reserve(self) -> Any:
+        slot = self._outbox.reserve()
+
+        def answer(frame: bytes) -> None:
+            self._fill(slot, [frame])
+
+        return answer
+
+    def _begin(self, head: RequestHead, answering: Coroutine[Any, Any, None]) -> None:
+        self._answering_key = head.api_key
+        self._answering = self._loop.create_task(answering)
+        self._answering.add_done_callback(self._answered)
+
+    async def _fetch(self, request: Any, head: RequestHead, slot: Slot) -> None:
+        parts = await k01_fetch.serve(self._listener.broker, request, head)
+        self._fill(slot, parts)
+
+    async def _call(self, api: Api, request: Any, head: RequestHead, slot: Slot) -> None:
+        context = RequestContext(
+            self._listener.broker, head.api_version, head.client_id, self.peer_host, self.id
+        )
+        response = await api.handle(context, request)
+        self._fill(slot, [encode_response(api, head, response)])
+
+    def _answered(self, task: "asyncio.Task[None]") -> None:
+        self._answering = None
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, MalformedError):
+            self.close(f"malformed request: {error}")
+        elif error is not None:
+            log.error("request from %s failed", self.peer, exc_info=error)
+            self.close("internal error", quietly=True)
+        elif not self.is_closed:
+            self._serve()
+
+    def _fill(self, slot: Slot, parts: list[Part]) -> None:
+        if self.is_closed:
+            Outbox.let_go(parts)
+            return
+        slot.parts = parts
+        if not self._is_serving:
+            self._listener.flush_soon(self)
+
+    def flush(self) -> None:
+        """Send what is ready, and go on when the socket takes more."""
+        if self.is_closed or self._writes:
+            return
+        try:
+            sent_all = self._outbox.flush()
+        except OSError as error:
+            self.close(f"{error}", quietly=isinstance(error, ConnectionError))
+            return
+        if not sent_all:
+            self._writes = True
+            self._loop.add_writer(self._socket.fileno(), self._on_writable)
+
+    def go_on(self) -> None:
+        """Handle what had to wait until answers left."""
+        if self.is_closed or self._writes:
+            return
+        if self._is_draining:
+            self._close_if_drained()
+        elif self._answering is None and (not self._reads or self._inbox.waiting_bytes()):
+            self._serve()
+
+    def _on_writable(self) -> None:
+        self._loop.remove_writer(self._socket.fileno())
+        self._writes = False
+        self.active_at = self._listener.now()
+        self.flush()
+        self.go_on()
+
+    # Life
+
+    def _stop_reading(self) -> None:
+        if self._reads:
+            self._reads = False
+            self._loop.remove_reader(self._socket.fileno())
+
+    def _resume_reading(self) -> None:
+        if not self._reads:
+            self._reads = True
+            self._loop.add_reader(self._socket.fileno(), self._on_readable)
+
+    @property
+    def peer_host(self) -> str:
+        return self.peer.rpartition(":")[0]
+
+    def is_at_rest(self) -> bool:
+        """Nothing received in part, nothing to answer."""
+        return (
+            self._answering is None and self._outbox.is_empty() and not self._inbox.waiting_bytes()
+        )
+
+    def is_waiting_for_peer(self) -> bool:
+        """A request arrived in part, or an answer was taken in part."""
+        return self._writes or (self._answering is None and bool(self._inbox.waiting_bytes()))
+
+    def rest(self) -> None:
+        """Give back the buffer that an idle connection does not need."""
+        self._inbox.rest()
+
+    def drain(self) -> None:
+        """Take no more requests; close once what was appended has been answered."""
+        self._is_draining = True
+        self._stop_reading()
+        if self._answering is not None and self._answering_key in PARKING:
+            self.close("the broker stops", quietly=True)
+        else:
+            self._close_if_drained()
+
+    def _close_if_drained(self) -> None:
+        if self._answering is None and self._outbox.is_empty():
+            self.close("the broker stops", quietly=True)
+
+    def close(self, why: str, *, quietly: bool = False) -> None:
+        """Let go of everything. Idempotent; a request being answered is cancelled."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        log.log(logging.DEBUG if quietly else logging.WARNING, "%s closed: %s", self.peer, why)
+        fileno = self._socket.fileno()
+        self._loop.remove_reader(fileno)
+        self._loop.remove_writer(fileno)
+        if self._answering is not None:
+            self._answering.cancel()
+        self._outbox.close()
+        self._inbox.close()
+        self._socket.close()
+        self._listener.forget(self)

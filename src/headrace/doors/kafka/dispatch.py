@@ -1,0 +1,47 @@
+"""From a request's header to its handler, and from the handler's message to a frame.
+
+What must not enter: sockets, order, the hot APIs (`connection` calls those itself).
+"""
+
+import struct
+from typing import Any, Final
+
+from headrace.doors.kafka.api import Api
+from headrace.doors.kafka.registry import apis
+from headrace.wire import schema
+from headrace.wire.apis import ApiKey, response_header_version
+from headrace.wire.errors import MalformedError
+from headrace.wire.header import RequestHead
+
+__all__ = ["decode_request", "encode_response", "find_api"]
+
+_FRAME_HEAD: Final = struct.Struct(">ii")
+
+
+def find_api(head: RequestHead) -> Api:
+    """The handler of this request. Raises MalformedError when there is none, which closes the
+    connection as Kafka does; ApiVersions is asked whatever its version (KIP-511)."""
+    api = apis().get(head.api_key)
+    if api is None:
+        raise MalformedError(f"API key {head.api_key} is not served")
+    first, last = api.versions
+    if not first <= head.api_version <= last and head.api_key != ApiKey.API_VERSIONS:
+        raise MalformedError(f"{api.key.name} version {head.api_version} is not served")
+    return api
+
+
+def decode_request(api: Api, head: RequestHead, frame: memoryview) -> Any:
+    """The request message, detached from the buffer. Raises MalformedError."""
+    if head.api_key == ApiKey.API_VERSIONS and head.api_version > api.versions[1]:
+        return api.request()
+    return schema.decode(api.request, head.api_version, frame, head.body)
+
+
+def encode_response(api: Api, head: RequestHead, response: Any) -> bytes:
+    """The response frame, length prefix included."""
+    version = head.api_version
+    if api.key == ApiKey.API_VERSIONS and version > api.versions[1]:
+        version = 0
+    body = schema.encode(response, version)
+    tags = b"\0" if response_header_version(api.key, version) else b""
+    return _FRAME_HEAD.pack(4 + len(tags) + len(body), head.correlation_id) + tags + body

@@ -1,0 +1,124 @@
+"""Produce (key 0), versions 0-13 advertised, 3-13 served.
+
+Version 0 is advertised because librdkafka before 2.11 switches features on by testing for exact
+old versions in the range; nobody sends them. A request below 3 closes the connection, as a broker
+since Kafka 4.0 does.
+
+ - every partition's batch is appended at once, in the order sent; the answer leaves when the last
+   of them is as durable as `acks` and the durability policy ask
+ - acks=0: no answer at all; an error closes the connection
+ - v7 zstd, v8 error messages, v10 leader hints (never needed: one broker leads all), v13 topic ids
+
+No task is made for a request: the partitions call back.
+"""
+
+from collections.abc import Callable
+
+from headrace.broker.append import ACKS_ALL, ACKS_LEADER, ACKS_NONE, Appended, append
+from headrace.broker.broker import Broker
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.header import RequestHead
+from headrace.wire.produce import (
+    FIRST_VERSION,
+    PartitionResult,
+    ProduceRequest,
+    read_produce,
+    write_produce,
+)
+
+__all__ = ["FIRST_VERSION", "VERSIONS", "RefusedWithoutAnswer", "serve"]
+
+VERSIONS = (0, 13)
+_ZSTD_VERSION = 7
+
+Answer = Callable[[bytes], None]
+
+
+class RefusedWithoutAnswer(Exception):
+    """An acks=0 batch was refused: closing the connection is the only way to say so."""
+
+
+class _Waiting:
+    """One request and the partitions that it still waits for."""
+
+    __slots__ = ("_answer", "_head", "_open", "_request", "_results")
+
+    def __init__(self, request: ProduceRequest, head: RequestHead, answer: Answer) -> None:
+        self._request = request
+        self._head = head
+        self._answer = answer
+        self._results: list[PartitionResult | None] = [None] * len(request.batches)
+        self._open = len(request.batches)
+
+    def settle(self, place: int, outcome: Appended | RequestError) -> None:
+        if isinstance(outcome, RequestError):
+            result = PartitionResult(outcome.code, -1, -1, -1, outcome.message or None)
+        else:
+            base, _, append_time_ms, log_start, _ = outcome
+            result = PartitionResult(0, base, append_time_ms, log_start, None)
+        self._results[place] = result
+        self._open -= 1
+        if not self._open:
+            self.answer()
+
+    def answer(self) -> None:
+        head = self._head
+        results = [result for result in self._results if result is not None]
+        self._answer(write_produce(self._request, results, head.correlation_id, head.api_version))
+
+
+def serve(
+    broker: Broker, frame: memoryview, head: RequestHead, reserve: Callable[[], Answer]
+) -> None:
+    """Append what `frame` holds; `reserve` is called first if there will be an answer.
+
+    Raises MalformedError, and RefusedWithoutAnswer for acks=0.
+    """
+    version = head.api_version
+    request = read_produce(frame, head.body, version)
+    acks = request.acks
+    if acks == ACKS_NONE:
+        _append_silently(broker, request, version)
+        return
+    waiting = _Waiting(request, head, reserve())
+    if not request.batches:
+        waiting.answer()
+        return
+    refusal = _refusal(request)
+    for place, batch in enumerate(request.batches):
+        if refusal is not None:
+            waiting.settle(place, refusal)
+            continue
+        try:
+            append(
+                broker,
+                batch,
+                acks,
+                lambda outcome, place=place: waiting.settle(place, outcome),  # type: ignore[misc]
+                zstd_allowed=version >= _ZSTD_VERSION,
+            )
+        except RequestError as error:
+            waiting.settle(place, error)
+
+
+def _refusal(request: ProduceRequest) -> RequestError | None:
+    """Why no batch of the request can be taken."""
+    if request.acks not in (ACKS_ALL, ACKS_LEADER):
+        return RequestError(
+            ErrorCode.INVALID_REQUIRED_ACKS, f"acks is {request.acks}; 0, 1 and -1 (all) exist"
+        )
+    if request.transactional_id is not None:
+        return RequestError(
+            ErrorCode.INVALID_TXN_STATE, "transactions are not built yet; see docs/MISSING.md"
+        )
+    return None
+
+
+def _append_silently(broker: Broker, request: ProduceRequest, version: int) -> None:
+    for batch in request.batches:
+        try:
+            append(broker, batch, ACKS_NONE, None, zstd_allowed=version >= _ZSTD_VERSION)
+        except RequestError as error:
+            raise RefusedWithoutAnswer(
+                f"{batch.topic}-{batch.partition} refused an acks=0 batch: {error}"
+            ) from error

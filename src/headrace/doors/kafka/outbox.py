@@ -1,0 +1,126 @@
+"""Answers in the order of their requests, straight into the socket.
+
+Every request that wants an answer reserves a slot; a slot may be filled in any order, the bytes
+leave in order. Records leave by `os.sendfile` from their segment and never pass through here.
+What must not enter: what a request meant.
+"""
+
+import os
+import socket
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from headrace.broker.fetch import Slice
+
+__all__ = ["Outbox", "Part", "Slot"]
+
+PIECES_PER_SEND_MAX: Final = 64
+"""Well below IOV_MAX (1,024)."""
+SLOTS_MAX: Final = 256
+"""Requests whose answers are outstanding; more are not read until some have left."""
+WAITING_BYTES_MAX: Final = 1 << 20
+"""Answer bytes that the peer has not taken yet; beyond it no more requests are read."""
+
+Part = bytes | Slice
+
+
+class Slot:
+    """The place of one answer; `parts` is None until it is known."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self) -> None:
+        self.parts: list[Part] | None = None
+
+
+class Outbox:
+    """The sending half of one connection."""
+
+    __slots__ = ("_bytes_waiting", "_parts", "_slots", "_socket", "bytes_sent")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._slots: deque[Slot] = deque()
+        self._parts: deque[Part | memoryview] = deque()
+        self._bytes_waiting = 0
+        self.bytes_sent = 0
+
+    def reserve(self) -> Slot:
+        slot = Slot()
+        self._slots.append(slot)
+        return slot
+
+    def has_room(self) -> bool:
+        return len(self._slots) < SLOTS_MAX and self._bytes_waiting < WAITING_BYTES_MAX
+
+    def is_empty(self) -> bool:
+        return not self._slots and not self._parts
+
+    def flush(self) -> bool:
+        """Send what is ready; False when the socket is full and must become writable first.
+
+        Raises OSError when the connection is gone.
+        """
+        slots = self._slots
+        parts = self._parts
+        while slots and slots[0].parts is not None:
+            for part in slots.popleft().parts or ():
+                parts.append(part)
+                if not isinstance(part, Slice):
+                    self._bytes_waiting += len(part)
+        while parts:
+            try:
+                if isinstance(parts[0], Slice):
+                    self._send_slice(parts[0])
+                else:
+                    self._send_bytes()
+            except BlockingIOError:
+                return False
+        return True
+
+    def _send_bytes(self) -> None:
+        parts = self._parts
+        pieces: list[bytes | memoryview] = []
+        for part in parts:
+            if isinstance(part, Slice) or len(pieces) == PIECES_PER_SEND_MAX:
+                break
+            pieces.append(part)
+        sent = self._socket.send(pieces[0]) if len(pieces) == 1 else self._socket.sendmsg(pieces)
+        self.bytes_sent += sent
+        self._bytes_waiting -= sent
+        for piece in pieces:
+            if sent < len(piece):
+                parts[0] = memoryview(piece)[sent:]
+                break
+            sent -= len(piece)
+            parts.popleft()
+
+    def _send_slice(self, part: Slice) -> None:
+        sent = os.sendfile(self._socket.fileno(), part.file, part.position, part.size_bytes)
+        if sent == 0:
+            raise OSError(f"the segment ends {part.size_bytes} bytes before its index says")
+        self.bytes_sent += sent
+        if sent < part.size_bytes:
+            self._parts[0] = part._replace(
+                position=part.position + sent, size_bytes=part.size_bytes - sent
+            )
+        else:
+            self._parts.popleft()
+            part.release()
+
+    def close(self) -> None:
+        """Let go of every file that was still to be sent."""
+        for slot in self._slots:
+            self.let_go(slot.parts or ())
+        self.let_go(self._parts)
+        self._slots.clear()
+        self._parts.clear()
+        self._bytes_waiting = 0
+
+    @staticmethod
+    def let_go(parts: Iterable[Part | memoryview]) -> None:
+        """Release the slices of an answer that nobody will read."""
+        for part in parts:
+            if isinstance(part, Slice):
+                part.release()

@@ -1,0 +1,81 @@
+"""`headrace serve`: one broker process from its first line to its last.
+
+Puts broker and doors together, says when it is ready, drains on SIGTERM and SIGINT. What must not
+enter: anything a broker inside another process (headrace.testing) would not want.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final
+
+import headrace
+from headrace.server.config import ServerConfig
+from headrace.server.node import Node, StartError
+
+__all__ = ["run"]
+
+log = logging.getLogger("headrace")
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long the loop may keep a returning flusher waiting for the interpreter; Python's default of
+5 ms would be most of an ack's latency."""
+
+
+def run(config: ServerConfig) -> int:
+    """Serve until a signal; returns the process's exit status."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _raise_file_limit()
+    config = replace(config, data_dir=os.path.abspath(config.data_dir))
+    return _runner()(_serve(config))
+
+
+def _runner() -> Callable[[Coroutine[Any, Any, int]], int]:
+    """uvloop's loop where it is installed, asyncio's own elsewhere."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run
+    return uvloop.run
+
+
+def _raise_file_limit() -> None:
+    """A connection and a segment are a descriptor each; the usual soft limit is 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _serve(config: ServerConfig) -> int:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        node = await Node.start(config)
+    except StartError as error:
+        print(f"headrace: {error}", file=sys.stderr)
+        return 1
+    try:
+        print(
+            f"headrace {headrace.__version__} ready on kafka://{node.kafka_address} "
+            f"(data {config.data_dir}, durability {config.durability})",
+            flush=True,
+        )
+        await stopping.wait()
+        log.info("stopping: draining connections")
+    finally:
+        await node.stop()
+    log.info("stopped cleanly")
+    return 0

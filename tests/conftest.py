@@ -1,0 +1,133 @@
+"""What all tests share: brokers, in this process and as processes of their own."""
+
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.testing import RunningBroker, running_broker
+
+READY = re.compile(r"ready on kafka://(?P<address>(?P<host>[^ ]+):(?P<port>\d+))")
+
+
+@pytest.fixture
+def broker() -> Iterator[RunningBroker]:
+    """An empty broker in this process that keeps what it acknowledges in the page cache."""
+    with running_broker() as running:
+        yield running
+
+
+@pytest.fixture
+def durable_broker() -> Iterator[RunningBroker]:
+    """As `broker`, with the default durability: acknowledged is fsynced."""
+    with running_broker(durability="fsync") as running:
+        yield running
+
+
+class BrokerProcess:
+    """`headrace serve` as a child process that can be killed and started again."""
+
+    def __init__(self, data: Path, *options: str) -> None:
+        self.data = data
+        self.options = options
+        self.port = 0
+        self.process: subprocess.Popen[str] | None = None
+        self.lines: list[str] = []
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self, timeout_s: float = 20.0) -> "BrokerProcess":
+        """Start on the port it had before, and wait for the ready line."""
+        log = open(self.data.parent / f"{self.data.name}.log", "ab")  # noqa: SIM115
+        with log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "headrace", "serve", "--data", str(self.data)),
+                    *("--kafka", f"127.0.0.1:{self.port}", *self.options),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            readable, _, _ = select.select([self.process.stdout], [], [], 0.2)
+            if readable:
+                line = self.process.stdout.readline()
+                self.lines.append(line)
+                found = READY.search(line)
+                if found:
+                    self.port = int(found["port"])
+                    return self
+                if not line:
+                    break
+        raise AssertionError(f"the broker did not start: {self.lines}\n{self.log()}")
+
+    def log(self) -> str:
+        return (self.data.parent / f"{self.data.name}.log").read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL: what was not on the disk or in the page cache is gone."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM, and wait for the clean end."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
+        try:
+            return process.wait(20)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@pytest.fixture
+def broker_process(tmp_path: Path) -> Iterator[Any]:
+    """Makes `BrokerProcess`es and leaves none behind: `broker_process(*options)`."""
+    made: list[BrokerProcess] = []
+
+    def make(*options: str, data: Path | None = None) -> BrokerProcess:
+        process = BrokerProcess(data or tmp_path / f"data{len(made)}", *options)
+        made.append(process)
+        return process.start()
+
+    yield make
+    for process in made:
+        process.kill()
+
+
+@pytest.fixture
+def until() -> Any:
+    """`until(condition, what)` polls until the condition holds and returns its value."""
+
+    def wait(condition: Any, what: str = "the condition", timeout_s: float = 20.0) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            value = condition()
+            if value:
+                return value
+            assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
+            time.sleep(0.01)
+
+    return wait
