@@ -10,25 +10,30 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headrace.testing import RunningBroker, running_broker
+if TYPE_CHECKING:
+    from headrace.testing import RunningBroker
 
 READY = re.compile(r"ready on kafka://(?P<address>(?P<host>[^ ]+):(?P<port>\d+))")
 
 
 @pytest.fixture
-def broker() -> Iterator[RunningBroker]:
+def broker() -> "Iterator[RunningBroker]":
     """An empty broker in this process that keeps what it acknowledges in the page cache."""
+    from headrace.testing import running_broker
+
     with running_broker() as running:
         yield running
 
 
 @pytest.fixture
-def durable_broker() -> Iterator[RunningBroker]:
+def durable_broker() -> "Iterator[RunningBroker]":
     """As `broker`, with the default durability: acknowledged is fsynced."""
+    from headrace.testing import running_broker
+
     with running_broker(durability="fsync") as running:
         yield running
 

@@ -9,6 +9,18 @@ With pytest the fixture `headrace_broker` does the same. It is the broker that `
 runs, in a thread of the test's process. What must not enter: fakes.
 """
 
-from headrace.testing.embedded import RunningBroker, running_broker
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.testing.embedded import RunningBroker, running_broker
 
 __all__ = ["RunningBroker", "running_broker"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the broker when it is asked for: every pytest run loads this package's plugin."""
+    if name in __all__:
+        from headrace.testing import embedded
+
+        return getattr(embedded, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

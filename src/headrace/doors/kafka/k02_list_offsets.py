@@ -1,0 +1,83 @@
+"""ListOffsets (key 2), versions 1-11.
+
+- latest (-1) is the high watermark, for read_committed the last stable offset; earliest (-2)
+- a time: the first record at or after it, exact inside a batch; -1 when there is none
+- v7 max timestamp (-3), v8 earliest local (-4, the log start), v9 latest tiered (-5) and v11
+  earliest pending upload (-6): nothing is tiered, so there is none
+- a partition named twice gets INVALID_REQUEST, as in Kafka
+"""
+
+from collections import Counter
+
+from headrace.broker.append import find_partition
+from headrace.broker.list_offsets import find_offset
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.messages.k02_list_offsets import (
+    ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+    OffsetMark,
+)
+
+_FIRST_VERSION_OF = {
+    OffsetMark.MAX_TIMESTAMP: 7,
+    OffsetMark.EARLIEST_LOCAL: 8,
+    OffsetMark.LATEST_TIERED: 9,
+    OffsetMark.EARLIEST_PENDING_UPLOAD: 11,
+}
+
+
+async def handle(context: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse:
+    named = Counter(
+        (topic.name, partition.partition_index)
+        for topic in request.topics
+        for partition in topic.partitions
+    )
+    response = ListOffsetsResponse()
+    for topic in request.topics:
+        answers = [
+            await _answer(
+                context,
+                topic.name,
+                partition,
+                read_committed=request.isolation_level == 1,
+                is_repeated=named[topic.name, partition.partition_index] > 1,
+            )
+            for partition in topic.partitions
+        ]
+        response.topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=answers))
+    return response
+
+
+async def _answer(
+    context: RequestContext,
+    topic: str,
+    asked: ListOffsetsPartition,
+    *,
+    read_committed: bool,
+    is_repeated: bool,
+) -> ListOffsetsPartitionResponse:
+    answer = ListOffsetsPartitionResponse(partition_index=asked.partition_index)
+    try:
+        if is_repeated:
+            raise RequestError(ErrorCode.INVALID_REQUEST, "a partition is asked for twice")
+        if asked.timestamp < 0 and context.api_version < _FIRST_VERSION_OF.get(asked.timestamp, 1):
+            raise RequestError(ErrorCode.UNSUPPORTED_VERSION, f"timestamp {asked.timestamp}")
+        partition = find_partition(context.broker, topic, asked.partition_index)
+        if asked.current_leader_epoch > partition.log.leader_epoch:
+            raise RequestError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+        if -1 < asked.current_leader_epoch < partition.log.leader_epoch:
+            raise RequestError(ErrorCode.FENCED_LEADER_EPOCH)
+        found = await find_offset(partition, asked.timestamp, read_committed=read_committed)
+    except RequestError as error:
+        answer.error_code = error.code
+        return answer
+    answer.timestamp, answer.offset, answer.leader_epoch = found
+    return answer
+
+
+API = Api(ApiKey.LIST_OFFSETS, versions=(1, 11), request=ListOffsetsRequest, handle=handle)

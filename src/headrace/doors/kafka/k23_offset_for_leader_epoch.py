@@ -1,0 +1,59 @@
+"""OffsetForLeaderEpoch (key 23), versions 2-4.
+
+- readable means durable here, so a leader epoch never ends earlier than a reader saw: the current
+  epoch's end is the high watermark, and an epoch never used has none
+- version 2 must stay offered: librdkafka validates its positions with exactly that one
+"""
+
+from headrace.broker.append import find_partition
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.messages.k23_offset_for_leader_epoch import (
+    EpochEndOffset,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
+    OffsetForLeaderPartition,
+    OffsetForLeaderTopicResult,
+)
+
+
+async def handle(
+    context: RequestContext, request: OffsetForLeaderEpochRequest
+) -> OffsetForLeaderEpochResponse:
+    return OffsetForLeaderEpochResponse(
+        topics=[
+            OffsetForLeaderTopicResult(
+                topic=topic.topic,
+                partitions=[
+                    _answer(context, topic.topic, partition) for partition in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )
+
+
+def _answer(context: RequestContext, topic: str, asked: OffsetForLeaderPartition) -> EpochEndOffset:
+    answer = EpochEndOffset(partition=asked.partition)
+    try:
+        log = find_partition(context.broker, topic, asked.partition).log
+        epoch = log.leader_epoch
+        if asked.current_leader_epoch > epoch:
+            raise RequestError(ErrorCode.UNKNOWN_LEADER_EPOCH)
+        if -1 < asked.current_leader_epoch < epoch:
+            raise RequestError(ErrorCode.FENCED_LEADER_EPOCH)
+        if 0 <= asked.leader_epoch <= epoch:
+            answer.leader_epoch = asked.leader_epoch
+            answer.end_offset = log.offsets().high_watermark
+    except RequestError as error:
+        answer.error_code = error.code
+    return answer
+
+
+API = Api(
+    ApiKey.OFFSET_FOR_LEADER_EPOCH,
+    versions=(2, 4),
+    request=OffsetForLeaderEpochRequest,
+    handle=handle,
+)
