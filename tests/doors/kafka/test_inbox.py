@@ -94,7 +94,7 @@ def test_all_connections_together_stay_within_the_budget() -> None:
 def test_unhandled_requests_fill_the_buffer_and_no_more() -> None:
     pool = BufferPool(1 << 24)
     inbox = Inbox(pool, 1 << 20)
-    data = framed(b"y" * 1000) * 2000
+    data = framed(b"y" * 1000) * 6000
     while data and len(space := inbox.space()):
         size = min(len(space), len(data))
         space[:size] = data[:size]
