@@ -1,0 +1,248 @@
+"""Every broker configuration, and the values in force: changed at run time, else given at the
+start, else the default.
+
+Broker and topic configurations meet here: the default of a topic configuration is a broker
+configuration under the name that Kafka gives it (`retention.ms` is `log.retention.ms`).
+What must not enter: reading files or the environment (`server.config`), what a value is used for.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from headrace.broker.configs import (
+    Config,
+    ConfigEntry,
+    ConfigSynonym,
+    boolean,
+    integer,
+    invalid,
+    lookup,
+    text,
+)
+from headrace.broker.topic_configs import BROKER_NAMES, TOPIC_CONFIGS
+from headrace.catalog.configs import BrokerConfigRows
+from headrace.groups.settings import GroupSettings
+from headrace.wire.messages.k32_describe_configs import ConfigSource, ConfigType
+
+__all__ = ["BROKER_CONFIGS", "PARTITIONS_PER_TOPIC_MAX", "BrokerConfigs"]
+
+PARTITIONS_PER_TOPIC_MAX: Final = 10_000
+
+_GROUPS: Final = GroupSettings()
+_MINUTE_MS: Final = 60_000
+
+_OWN: Final = (
+    text(
+        "advertised.listeners",
+        "",
+        "Where clients are told to connect to.",
+        kind=ConfigType.LIST,
+        read_only=True,
+    ),
+    boolean(
+        "auto.create.topics.enable",
+        True,
+        "Create a topic when a client that allows it asks for its metadata.",
+    ),
+    integer(
+        "default.replication.factor",
+        1,
+        "Replicas of a new topic; Headrace keeps one.",
+        least=1,
+        most=1,
+        read_only=True,
+    ),
+    boolean("delete.topic.enable", True, "Whether topics may be deleted."),
+    text("log.dirs", "", "The data directory.", kind=ConfigType.LIST, read_only=True),
+    integer("node.id", 1, "This broker's number.", read_only=True),
+    integer(
+        "num.partitions",
+        1,
+        "Partitions of a topic that is created without saying how many.",
+        least=1,
+        most=PARTITIONS_PER_TOPIC_MAX,
+    ),
+    integer(
+        "group.initial.rebalance.delay.ms",
+        _GROUPS.initial_rebalance_delay_ms,
+        "How long an empty group waits for more members after each one that joins.",
+    ),
+    integer(
+        "group.max.session.timeout.ms",
+        _GROUPS.session_timeout_ms_max,
+        "The longest session timeout that a consumer may ask for.",
+        least=1,
+    ),
+    integer("group.max.size", _GROUPS.group_members_max, "Members of one group.", least=1),
+    integer(
+        "group.min.session.timeout.ms",
+        _GROUPS.session_timeout_ms_min,
+        "The shortest session timeout that a consumer may ask for.",
+        least=1,
+    ),
+    integer(
+        "offset.metadata.max.bytes",
+        _GROUPS.offset_metadata_bytes_max,
+        "Metadata that may be committed with an offset.",
+    ),
+    integer(
+        "offsets.retention.minutes",
+        _GROUPS.offsets_retention_ms // _MINUTE_MS,
+        "How long the offsets of a group are kept after its last member left.",
+        least=1,
+    ),
+)
+
+
+def _as_broker_config(topic_config: str, name: str) -> Config:
+    config = TOPIC_CONFIGS[topic_config]
+    doc = f"Default of the topic configuration {topic_config}. {config.doc}"
+    return Config(name, config.kind, config.default, doc, config.read)
+
+
+BROKER_CONFIGS: Final[dict[str, Config]] = {
+    config.name: config
+    for config in sorted(
+        (*_OWN, *(_as_broker_config(*names) for names in BROKER_NAMES.items())),
+        key=lambda config: config.name,
+    )
+}
+
+
+class BrokerConfigs:
+    """The values in force. Reading is a dictionary lookup, changing one durable commit."""
+
+    def __init__(
+        self,
+        rows: BrokerConfigRows,
+        changed: Mapping[str, str],
+        static: Mapping[str, str],
+        facts: Mapping[str, str],
+    ) -> None:
+        self._rows = rows
+        self._changed = dict(changed)
+        self._static = dict(static)
+        self.facts = dict(facts)
+        """Values of read-only configurations: what the broker is, not what it was told."""
+        self._values: dict[str, Any] = {}
+        self._watchers: list[Callable[[], None]] = []
+        self._refresh()
+
+    @classmethod
+    async def load(
+        cls,
+        rows: BrokerConfigRows,
+        *,
+        broker: Mapping[str, str],
+        topic: Mapping[str, str],
+        facts: Mapping[str, str],
+    ) -> "BrokerConfigs":
+        """`broker` and `topic` are what the server's configuration says, by Kafka's names for
+        broker configurations and for topic configurations; `topic` sets the topics' defaults.
+
+        Raises RequestError INVALID_CONFIG for an unknown name, a bad value, or a default that is
+        given twice.
+        """
+        static = dict(broker)
+        for name, value in topic.items():
+            broker_name = BROKER_NAMES.get(lookup(TOPIC_CONFIGS, name, "topic").name)
+            if broker_name is None:
+                raise invalid(f"{name} has no effect, so it cannot have a default")
+            if static.setdefault(broker_name, value) != value:
+                raise invalid(f"{name} and {broker_name} are one setting; keep one of them")
+        for name, value in static.items():
+            _changeable(name).parse(value)
+        return cls(rows, await rows.load_all(), static, facts)
+
+    def integer(self, name: str) -> int:
+        """The value of an INT or LONG configuration."""
+        return int(self._values[name])
+
+    def boolean(self, name: str) -> bool:
+        return bool(self._values[name])
+
+    def topic_defaults(self) -> dict[str, str]:
+        """Texts by topic configuration's name, for TopicConfig.of."""
+        return {topic: self._text(broker)[0] for topic, broker in BROKER_NAMES.items()}
+
+    def group_settings(self) -> GroupSettings:
+        return GroupSettings(
+            session_timeout_ms_min=self.integer("group.min.session.timeout.ms"),
+            session_timeout_ms_max=self.integer("group.max.session.timeout.ms"),
+            initial_rebalance_delay_ms=self.integer("group.initial.rebalance.delay.ms"),
+            group_members_max=self.integer("group.max.size"),
+            offset_metadata_bytes_max=self.integer("offset.metadata.max.bytes"),
+            offsets_retention_ms=self.integer("offsets.retention.minutes") * _MINUTE_MS,
+        )
+
+    def changed(self) -> dict[str, str]:
+        """What was set at run time and outlives a restart."""
+        return dict(self._changed)
+
+    def entry(self, name: str) -> ConfigEntry:
+        """Raises RequestError INVALID_CONFIG."""
+        config = lookup(BROKER_CONFIGS, name, "broker")
+        value, source = self._text(name)
+        return ConfigEntry(config, value, source, self._synonyms(name))
+
+    def topic_entry(self, name: str, overrides: Mapping[str, str]) -> ConfigEntry:
+        """A topic configuration as it is in force for a topic with these overrides.
+
+        Raises RequestError INVALID_CONFIG.
+        """
+        config = lookup(TOPIC_CONFIGS, name, "topic")
+        synonyms: list[ConfigSynonym] = []
+        if name in overrides:
+            synonyms.append(ConfigSynonym(name, overrides[name], ConfigSource.TOPIC))
+        if name in BROKER_NAMES:
+            synonyms += self._synonyms(BROKER_NAMES[name])
+        else:
+            synonyms.append(ConfigSynonym(name, config.default, ConfigSource.DEFAULT))
+        return ConfigEntry(config, synonyms[0].value, synonyms[0].source, tuple(synonyms))
+
+    def when_changed(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` after every change at run time; it must not raise."""
+        self._watchers.append(watcher)
+
+    def check(self, values: Mapping[str, str]) -> None:
+        """Whether these may be set at run time. Raises RequestError INVALID_CONFIG."""
+        for name, value in values.items():
+            _changeable(name).parse(value)
+
+    async def replace(self, values: Mapping[str, str]) -> None:
+        """Make `values` the only ones set at run time, durably, then use them.
+
+        Raises RequestError: INVALID_CONFIG, KAFKA_STORAGE_ERROR.
+        """
+        self.check(values)
+        await self._rows.replace_all(values)
+        self._changed = dict(values)
+        self._refresh()
+        for watcher in self._watchers:
+            watcher()
+
+    def _refresh(self) -> None:
+        self._values = {
+            name: config.parse(self._text(name)[0]) for name, config in BROKER_CONFIGS.items()
+        }
+
+    def _text(self, name: str) -> tuple[str, ConfigSource]:
+        first = self._synonyms(name)[0]
+        return first.value, first.source
+
+    def _synonyms(self, name: str) -> tuple[ConfigSynonym, ...]:
+        places = (
+            (self._changed, ConfigSource.DYNAMIC_BROKER),
+            (self.facts, ConfigSource.STATIC_BROKER),
+            (self._static, ConfigSource.STATIC_BROKER),
+        )
+        found = [ConfigSynonym(name, at[name], source) for at, source in places if name in at]
+        default = ConfigSynonym(name, BROKER_CONFIGS[name].default, ConfigSource.DEFAULT)
+        return (*found, default)
+
+
+def _changeable(name: str) -> Config:
+    config = lookup(BROKER_CONFIGS, name, "broker")
+    if config.read_only:
+        raise invalid(f"{name} cannot be set here: it says what the broker is")
+    return config

@@ -1,0 +1,110 @@
+"""Opening, making and removing the logs of topics: the broker's side of the store of logs.
+
+A few are opened at a time, and a log that cannot be opened is an OfflineLog, not an error, when it
+belongs to a topic that exists. What must not enter: which topics exist.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Final, Protocol
+from uuid import UUID
+
+from headrace.broker.offline_log import OfflineLog
+from headrace.catalog.topics import TopicRow
+from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog
+from headrace.wire.errors import ErrorCode, RequestError
+
+__all__ = ["LogStore", "TopicLogs"]
+
+OPENING_LOGS_MAX: Final = 32
+"""Logs that are opened at one time."""
+
+_log = logging.getLogger(__name__)
+
+
+class LogStore(Protocol):
+    """What topics need of the store of logs."""
+
+    async def open_log(self, topic_id: UUID, partition: int, config: LogConfig) -> PartitionLog: ...
+
+    async def delete_topic(self, topic_id: UUID) -> None: ...
+
+    def topic_ids(self) -> set[UUID]: ...
+
+
+class TopicLogs:
+    def __init__(self, store: LogStore) -> None:
+        self._store = store
+        self._opening = asyncio.Semaphore(OPENING_LOGS_MAX)
+
+    async def remove_orphans(self, known: set[UUID]) -> set[UUID]:
+        """Remove the files of topics that a crash kept from existing, or from going whole;
+        returns which of the known topics have files."""
+        on_disk = self._store.topic_ids()
+        for orphan in on_disk - known:
+            _log.info("removing the files of topic id %s, which does not exist", orphan.hex)
+            await self.remove(orphan, "(unknown)")
+        return on_disk & known
+
+    async def open(self, row: TopicRow, config: LogConfig) -> list[PartitionLog]:
+        """The logs of a topic that exists, offline where they cannot be opened."""
+        return await asyncio.gather(
+            *(self._open_known(row, index, config) for index in range(row.partition_count))
+        )
+
+    def offline(self, row: TopicRow, reason: str) -> list[PartitionLog]:
+        """Stands for a topic of which no log can be used."""
+        _log.error(
+            "topic %r (id %s) and its %d partitions are offline: %s",
+            row.name,
+            row.id.hex,
+            row.partition_count,
+            reason,
+        )
+        return [OfflineLog(reason) for _ in range(row.partition_count)]
+
+    async def make(
+        self, topic_id: UUID, indexes: Iterable[int], config: LogConfig
+    ) -> list[PartitionLog]:
+        """New logs: all of them or, after an error, none that is open.
+
+        Raises RequestError(KAFKA_STORAGE_ERROR).
+        """
+        results = await asyncio.gather(
+            *(self._open(topic_id, index, config) for index in indexes), return_exceptions=True
+        )
+        logs = [result for result in results if not isinstance(result, BaseException)]
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if not errors:
+            return logs
+        for log in logs:
+            await log.close()
+        if isinstance(errors[0], OSError | CorruptLogError):
+            raise RequestError(
+                ErrorCode.KAFKA_STORAGE_ERROR, f"its logs cannot be made: {errors[0]}"
+            ) from errors[0]
+        raise errors[0]
+
+    async def remove(self, topic_id: UUID, name: str) -> None:
+        """Remove a topic's files; what cannot be removed now is an orphan at the next start."""
+        try:
+            await self._store.delete_topic(topic_id)
+        except (RequestError, OSError) as error:
+            _log.warning(
+                "files of the deleted topic %s (id %s) stay until the next start: %s",
+                name,
+                topic_id.hex,
+                error,
+            )
+
+    async def _open(self, topic_id: UUID, index: int, config: LogConfig) -> PartitionLog:
+        async with self._opening:
+            return await self._store.open_log(topic_id, index, config)
+
+    async def _open_known(self, row: TopicRow, index: int, config: LogConfig) -> PartitionLog:
+        try:
+            return await self._open(row.id, index, config)
+        except (CorruptLogError, RequestError, OSError) as error:
+            _log.error("partition %s-%d is offline: %s", row.name, index, error)
+            return OfflineLog(str(error))

@@ -1,0 +1,319 @@
+"""The topics service: what exists, and every change of it.
+
+A row in the catalog is what makes a topic exist. From that follow the orders of work:
+
+- **create**: the logs' directories first, then the row, then the answer. A crash in between leaves
+  directories without a row: orphans, removed at the next start. So a topic with a row always had
+  its directories, and one whose directory is missing at a start has lost data: that partition goes
+  offline with a message, it is never quietly begun anew.
+- **delete**: the name disappears, then the row together with all offsets committed for it, then
+  the files. A crash in between leaves orphans again. A topic made anew has a new id.
+- **add partitions**: directories, row, answer, like create.
+- **configure**: the row, then the logs in use.
+
+Changes of one topic happen one after the other; different topics do not wait for each other. A
+change that has begun goes on even if who asked for it hangs up.
+
+What must not enter: how a request or an answer looks, what a record is.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, TypeVar
+from uuid import UUID, uuid4
+
+from headrace.broker.broker_configs import PARTITIONS_PER_TOPIC_MAX, BrokerConfigs
+from headrace.broker.named_locks import NamedLocks
+from headrace.broker.topic import Partition, Topic, check_topic_name
+from headrace.broker.topic_configs import TopicConfig
+from headrace.broker.topic_logs import LogStore, TopicLogs
+from headrace.catalog.topics import TopicRow, TopicRows
+from headrace.log.contract import PartitionLog
+from headrace.wire.errors import ErrorCode, RequestError
+
+__all__ = ["PARTITIONS_MAX", "Partition", "Topic", "Topics", "check_topic_name"]
+
+T = TypeVar("T")
+
+PARTITIONS_MAX: Final = 100_000
+"""Of all topics together; each has open files and some kilobytes of memory."""
+
+
+class Topics:
+    """Read the dictionaries freely; change them only through the methods."""
+
+    def __init__(
+        self,
+        rows: TopicRows,
+        store: LogStore,
+        configs: BrokerConfigs,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.by_name: dict[str, Topic] = {}
+        self.by_id: dict[UUID, Topic] = {}
+        self.generation = 0
+        """Rises with every change that Metadata shows."""
+        self._rows = rows
+        self._logs = TopicLogs(store)
+        self._configs = configs
+        self._now_ms = now_ms
+        self._names = NamedLocks()
+        self._partition_count = 0
+        self._deleted_watchers: list[Callable[[Topic], None]] = []
+        self._changes: set[asyncio.Task[Any]] = set()
+        configs.when_changed(self._defaults_changed)
+
+    @classmethod
+    async def open(
+        cls,
+        rows: TopicRows,
+        store: LogStore,
+        configs: BrokerConfigs,
+        now_ms: Callable[[], int],
+    ) -> "Topics":
+        """Load what the catalog knows, open the logs, remove what a crash left behind.
+
+        A log that cannot be opened takes its partition offline, and nothing else.
+        """
+        topics = cls(rows, store, configs, now_ms)
+        known = await rows.load_all()
+        on_disk = await topics._logs.remove_orphans({row.id for row in known})
+        opened = await asyncio.gather(*(topics._load(row, row.id in on_disk) for row in known))
+        for topic in opened:
+            topics._add(topic)
+        return topics
+
+    async def close(self) -> None:
+        """Wait for the changes that are under way. The logs are the store's to close."""
+        while self._changes:
+            await asyncio.wait(self._changes)
+
+    def get(self, name: str) -> Topic:
+        """Raises RequestError UNKNOWN_TOPIC_OR_PARTITION."""
+        topic = self.by_name.get(name)
+        if topic is None:
+            raise RequestError(
+                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic {name!r} does not exist"
+            )
+        return topic
+
+    def get_by_id(self, topic_id: UUID | None) -> Topic:
+        """Raises RequestError UNKNOWN_TOPIC_ID."""
+        topic = self.by_id.get(topic_id) if topic_id is not None else None
+        if topic is None:
+            raise RequestError(ErrorCode.UNKNOWN_TOPIC_ID, f"no topic has the id {topic_id}")
+        return topic
+
+    def partition(self, name: str, index: int) -> Partition:
+        """Raises RequestError UNKNOWN_TOPIC_OR_PARTITION."""
+        topic = self.get(name)
+        if not 0 <= index < len(topic.partitions):
+            raise RequestError(
+                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+                f"topic {name!r} has partitions 0 to {len(topic.partitions) - 1}, not {index}",
+            )
+        return topic.partitions[index]
+
+    def when_deleted(self, watcher: Callable[[Topic], None]) -> None:
+        """Call `watcher` once a topic is durably gone; it must not raise."""
+        self._deleted_watchers.append(watcher)
+
+    def check_new(
+        self, name: str, partition_count: int, overrides: Mapping[str, str]
+    ) -> TopicConfig:
+        """Whether such a topic may be created now; returns its configuration.
+
+        Raises RequestError: INVALID_TOPIC_EXCEPTION, TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS,
+        INVALID_CONFIG, POLICY_VIOLATION.
+        """
+        check_topic_name(name)
+        if name in self.by_name:
+            raise RequestError(ErrorCode.TOPIC_ALREADY_EXISTS, f"topic {name!r} already exists")
+        self._check_partition_count(partition_count, added=partition_count)
+        return TopicConfig.of(overrides, self._configs.topic_defaults())
+
+    async def create(
+        self, name: str, partition_count: int, overrides: Mapping[str, str] | None = None
+    ) -> Topic:
+        """Create a topic, durably. Of several that create one name at a time one wins.
+
+        Raises RequestError: what check_new raises, KAFKA_STORAGE_ERROR.
+        """
+        self.check_new(name, partition_count, overrides or {})
+        return await self._to_the_end(self._create(name, partition_count, overrides or {}))
+
+    async def ensure(self, name: str) -> Topic:
+        """The topic of this name, created with the defaults if there is none.
+
+        Raises RequestError: what create raises except TOPIC_ALREADY_EXISTS.
+        """
+        topic = self.by_name.get(name)
+        if topic is None:
+            try:
+                topic = await self.create(name, self._configs.integer("num.partitions"))
+            except RequestError as error:
+                if error.code != ErrorCode.TOPIC_ALREADY_EXISTS:
+                    raise
+                topic = self.get(name)
+        return topic
+
+    async def delete(self, name: str) -> None:
+        """Delete a topic, its records and the offsets committed for it.
+
+        Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, KAFKA_STORAGE_ERROR.
+        """
+        self.get(name)
+        await self._to_the_end(self._delete(name))
+
+    def check_growth(self, name: str, total: int) -> Topic:
+        """Whether the topic may have `total` partitions.
+
+        Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS, POLICY_VIOLATION.
+        """
+        topic = self.get(name)
+        count = len(topic.partitions)
+        if total <= count:
+            raise RequestError(
+                ErrorCode.INVALID_PARTITIONS,
+                f"topic {name!r} has {count} partitions and can only get more, not {total}",
+            )
+        self._check_partition_count(total, added=total - count)
+        return topic
+
+    async def add_partitions(self, name: str, total: int) -> None:
+        """Grow the topic to `total` partitions. Keys may change their partition from here on.
+
+        Raises RequestError: what check_growth raises, KAFKA_STORAGE_ERROR.
+        """
+        self.check_growth(name, total)
+        await self._to_the_end(self._add_partitions(name, total))
+
+    def check_configs(self, name: str, overrides: Mapping[str, str]) -> TopicConfig:
+        """Whether the topic may have these overrides; returns what they would mean.
+
+        Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_CONFIG.
+        """
+        self.get(name)
+        return TopicConfig.of(overrides, self._configs.topic_defaults())
+
+    async def alter_configs(
+        self, name: str, change: Callable[[dict[str, str]], dict[str, str]]
+    ) -> None:
+        """Replace the topic's overrides by what `change` makes of them, durably, then use them.
+
+        Raises RequestError: what check_configs and `change` raise, KAFKA_STORAGE_ERROR.
+        """
+        self.get(name)
+        await self._to_the_end(self._alter_configs(name, change))
+
+    # The changes themselves. Each runs as a task of its own and under its topic's name.
+
+    async def _create(self, name: str, count: int, overrides: Mapping[str, str]) -> Topic:
+        async with self._names.hold(name):
+            config = self.check_new(name, count, overrides)
+            row = TopicRow(uuid4(), name, count, self._now_ms(), dict(overrides))
+            self._partition_count += count
+            try:
+                logs = await self._logs.make(row.id, range(count), config.log)
+                await self._rows.insert(row)
+            except BaseException:
+                self._partition_count -= count
+                await self._logs.remove(row.id, name)
+                raise
+            topic = Topic(row, config, logs)
+            self._add(topic, counted=True)
+            return topic
+
+    async def _delete(self, name: str) -> None:
+        async with self._names.hold(name):
+            topic = self.get(name)
+            # The name goes first: whoever finds the topic from here on, such as an offset commit,
+            # would hand its change to the catalog behind the deletion and outlive it.
+            del self.by_name[name], self.by_id[topic.id]
+            self.generation += 1
+            try:
+                await self._rows.delete(topic.id, name)
+            except BaseException:
+                self._add(topic, counted=True)
+                raise
+            self._partition_count -= len(topic.partitions)
+            for watcher in self._deleted_watchers:
+                watcher(topic)
+            await self._logs.remove(topic.id, name)
+
+    async def _add_partitions(self, name: str, total: int) -> None:
+        async with self._names.hold(name):
+            topic = self.check_growth(name, total)
+            count = len(topic.partitions)
+            self._partition_count += total - count
+            logs: list[PartitionLog] = []
+            try:
+                logs = await self._logs.make(topic.id, range(count, total), topic.config.log)
+                await self._rows.set_partition_count(topic.id, total)
+            except BaseException:
+                self._partition_count -= total - count
+                for log in logs:
+                    await log.close()
+                raise
+            for index, log in enumerate(logs, start=count):
+                topic.partitions.append(Partition(topic, index, log))
+            self.generation += 1
+
+    async def _alter_configs(
+        self, name: str, change: Callable[[dict[str, str]], dict[str, str]]
+    ) -> None:
+        async with self._names.hold(name):
+            topic = self.get(name)
+            overrides = change(dict(topic.config.overrides))
+            self.check_configs(name, overrides)
+            await self._rows.replace_configs(topic.id, overrides)
+            # Parsed again: the broker's defaults may have changed while the row was written.
+            self._use(topic, overrides)
+
+    # What the changes are made of.
+
+    async def _to_the_end(self, change: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(change)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
+
+    async def _load(self, row: TopicRow, has_files: bool) -> Topic:
+        defaults = self._configs.topic_defaults()
+        try:
+            config = TopicConfig.of(row.configs, defaults)
+        except RequestError as error:
+            # Going on with another retention could delete what was to be kept.
+            config = TopicConfig.of({}, defaults)
+            return Topic(row, config, self._logs.offline(row, error.message))
+        if not has_files:
+            return Topic(row, config, self._logs.offline(row, "its files are missing"))
+        return Topic(row, config, await self._logs.open(row, config.log))
+
+    def _check_partition_count(self, total: int, *, added: int) -> None:
+        if not 1 <= total <= PARTITIONS_PER_TOPIC_MAX:
+            raise RequestError(
+                ErrorCode.INVALID_PARTITIONS,
+                f"a topic has 1 to {PARTITIONS_PER_TOPIC_MAX} partitions, not {total}",
+            )
+        if self._partition_count + added > PARTITIONS_MAX:
+            raise RequestError(
+                ErrorCode.POLICY_VIOLATION,
+                f"the broker has {self._partition_count} partitions and takes {PARTITIONS_MAX}",
+            )
+
+    def _add(self, topic: Topic, *, counted: bool = False) -> None:
+        self.by_name[topic.name] = topic
+        self.by_id[topic.id] = topic
+        self.generation += 1
+        if not counted:
+            self._partition_count += len(topic.partitions)
+
+    def _use(self, topic: Topic, overrides: Mapping[str, str]) -> None:
+        topic.config = TopicConfig.of(overrides, self._configs.topic_defaults())
+        for partition in topic.partitions:
+            partition.log.configure(topic.config.log)
+
+    def _defaults_changed(self) -> None:
+        for topic in self.by_name.values():
+            self._use(topic, topic.config.overrides)
