@@ -34,22 +34,8 @@ def find_partition(broker: "Broker", topic: str | UUID, partition: int) -> "Part
     Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID.
     """
     if isinstance(topic, str):
-        found = broker.topics.by_name.get(topic)
-        if found is None:
-            raise RequestError(
-                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic {topic!r} does not exist"
-            )
-    else:
-        found = broker.topics.by_id.get(topic)
-        if found is None:
-            raise RequestError(ErrorCode.UNKNOWN_TOPIC_ID, f"no topic has the id {topic}")
-    if not 0 <= partition < len(found.partitions):
-        raise RequestError(
-            ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-            f"topic {found.name!r} has partitions 0 to {len(found.partitions) - 1}, "
-            f"not {partition}",
-        )
-    return found.partitions[partition]
+        return broker.topics.partition(topic, partition)
+    return broker.topics.partition(broker.topics.get_by_id(topic).name, partition)
 
 
 def append(

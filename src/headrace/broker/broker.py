@@ -8,17 +8,27 @@ What must not enter: sockets, frames, API versions.
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from headrace.broker.broker_configs import BrokerConfigs
+from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.housekeeping import keep_house
+from headrace.broker.producer_ids import ProducerIds
+from headrace.broker.topics import Topic, Topics
 from headrace.catalog.catalog import Catalog
-from headrace.log.store import LogStore
+from headrace.catalog.schema import CatalogError
+from headrace.groups.settings import GroupSettings
+from headrace.log.store import DataDirectoryInUse, LogStore
+from headrace.wire.errors import RequestError
 
 __all__ = ["Broker", "BrokerOptions", "OpenError"]
+
+log = logging.getLogger("headrace.broker")
 
 
 class OpenError(Exception):
@@ -39,3 +49,105 @@ class BrokerOptions:
 def wall_clock_ms() -> int:
     """Milliseconds since the epoch: record timestamps, retention, commit times."""
     return time.time_ns() // 1_000_000
+
+
+def _group_settings(configs: BrokerConfigs) -> GroupSettings:
+    return GroupSettings(
+        session_timeout_ms_min=configs.integer("group.min.session.timeout.ms"),
+        session_timeout_ms_max=configs.integer("group.max.session.timeout.ms"),
+        initial_rebalance_delay_ms=configs.integer("group.initial.rebalance.delay.ms"),
+        group_members_max=configs.integer("group.max.size"),
+        offset_metadata_bytes_max=configs.integer("offset.metadata.max.bytes"),
+        offsets_retention_ms=configs.integer("offsets.retention.minutes") * 60_000,
+    )
+
+
+class Broker:
+    """One open data directory and everything that serves it. Made by `open`, ended by `close`."""
+
+    def __init__(
+        self,
+        options: BrokerOptions,
+        store: LogStore,
+        catalog: Catalog,
+        configs: BrokerConfigs,
+        topics: Topics,
+    ) -> None:
+        self.node_id = options.node_id
+        self.durability = options.durability
+        self.data_dir = options.data_dir
+        self.cluster_id = catalog.cluster_id
+        self.advertised_host = ""
+        self.advertised_port = 0
+        self.store = store
+        self.catalog = catalog
+        self.configs = configs
+        self.topics = topics
+        self.producer_ids = ProducerIds(catalog.producer_ids)
+        self.groups = GroupCoordinator(
+            catalog, _group_settings(configs), wall_clock_ms, self._partition_exists
+        )
+        self.now_ms = wall_clock_ms
+        self._housekeeping: asyncio.Task[None] | None = None
+        topics.when_deleted(self._topic_deleted)
+
+    @classmethod
+    async def open(cls, options: BrokerOptions) -> "Broker":
+        """Open or create the data directory. Raises OpenError."""
+        async with contextlib.AsyncExitStack() as undo:
+            try:
+                broker = await cls._open(options, undo)
+            except (DataDirectoryInUse, CatalogError, RequestError, OSError) as error:
+                raise OpenError(str(error)) from error
+            undo.pop_all()
+            return broker
+
+    @classmethod
+    async def _open(cls, options: BrokerOptions, undo: contextlib.AsyncExitStack) -> "Broker":
+        os.makedirs(options.data_dir, exist_ok=True)  # noqa: ASYNC240 - before anyone is served
+        store = LogStore.open(
+            options.data_dir,
+            durability=options.durability,
+            loop=asyncio.get_running_loop(),
+            now_ms=wall_clock_ms,
+        )
+        undo.push_async_callback(store.close)
+        catalog = await Catalog.open(options.data_dir)
+        undo.push_async_callback(catalog.close)
+        configs = await BrokerConfigs.load(
+            catalog.configs,
+            broker=options.broker_configs,
+            topic=options.topic_configs,
+            facts={"node.id": str(options.node_id), "log.dirs": options.data_dir},
+        )
+        topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms)
+        broker = cls(options, store, catalog, configs, topics)
+        await broker.groups.start()
+        interval_s = configs.integer("log.retention.check.interval.ms") / 1000
+        broker._housekeeping = asyncio.create_task(
+            keep_house(topics, wall_clock_ms, interval_s), name="housekeeping"
+        )
+        return broker
+
+    def advertise(self, host: str, port: int) -> None:
+        """Where clients are told to connect to."""
+        self.advertised_host = host
+        self.advertised_port = port
+        self.configs.facts["advertised.listeners"] = f"PLAINTEXT://{host}:{port}"
+
+    async def close(self) -> None:
+        """Finish what is under way, sync every log, leave the clean-shutdown marker."""
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+            await asyncio.gather(self._housekeeping, return_exceptions=True)
+        await self.groups.close()
+        await self.topics.close()
+        await self.catalog.close()
+        await self.store.close()
+
+    def _partition_exists(self, topic: str, partition: int) -> bool:
+        found = self.topics.by_name.get(topic)
+        return found is not None and 0 <= partition < len(found.partitions)
+
+    def _topic_deleted(self, topic: Topic) -> None:
+        self.groups.forget_topic(topic.name)

@@ -16,11 +16,13 @@ from headrace.broker.configs import (
     boolean,
     integer,
     invalid,
+    long,
     lookup,
     text,
 )
 from headrace.broker.topic_configs import BROKER_NAMES, TOPIC_CONFIGS
 from headrace.catalog.configs import BrokerConfigRows
+from headrace.groups.settings import GroupSettings
 from headrace.groups.settings import GroupSettings
 from headrace.wire.messages.k32_describe_configs import ConfigSource, ConfigType
 
@@ -30,6 +32,8 @@ PARTITIONS_PER_TOPIC_MAX: Final = 10_000
 
 _GROUPS: Final = GroupSettings()
 _MINUTE_MS: Final = 60_000
+
+_GROUPS: Final = GroupSettings()
 
 _OWN: Final = (
     text(
@@ -52,7 +56,20 @@ _OWN: Final = (
         most=1,
         read_only=True,
     ),
+    long(
+        "connections.max.idle.ms",
+        600_000,
+        "A connection on which nothing happens for so long is closed.",
+        least=1000,
+    ),
     boolean("delete.topic.enable", True, "Whether topics may be deleted."),
+    long(
+        "log.retention.check.interval.ms",
+        60_000,
+        "Time between two looks at what retention no longer keeps; at most a minute is used.",
+        least=100,
+    ),
+    integer("max.connections", 10_000, "Connections at one time; one more is refused.", least=1),
     text("log.dirs", "", "The data directory.", kind=ConfigType.LIST, read_only=True),
     integer("node.id", 1, "This broker's number.", read_only=True),
     integer(
@@ -84,6 +101,12 @@ _OWN: Final = (
         "offset.metadata.max.bytes",
         _GROUPS.offset_metadata_bytes_max,
         "Metadata that may be committed with an offset.",
+    ),
+    integer(
+        "socket.request.max.bytes",
+        100 * 1024 * 1024,
+        "The largest request; a larger one closes its connection.",
+        least=1024,
     ),
     integer(
         "offsets.retention.minutes",

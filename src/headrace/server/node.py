@@ -64,7 +64,7 @@ class Node:
 
 def _limits(broker: Broker) -> Limits:
     return Limits(
-        connections_max=broker.configs.get_int("max.connections"),
-        frame_bytes_max=broker.configs.get_int("socket.request.max.bytes"),
-        idle_s=broker.configs.get_int("connections.max.idle.ms") / 1000,
+        connections_max=broker.configs.integer("max.connections"),
+        frame_bytes_max=broker.configs.integer("socket.request.max.bytes"),
+        idle_s=broker.configs.integer("connections.max.idle.ms") / 1000,
     )
