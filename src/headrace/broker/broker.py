@@ -104,7 +104,7 @@ class Broker:
 
     @classmethod
     async def _open(cls, options: BrokerOptions, undo: contextlib.AsyncExitStack) -> "Broker":
-        os.makedirs(options.data_dir, exist_ok=True)  # noqa: ASYNC240 - before anyone is served
+        os.makedirs(options.data_dir, exist_ok=True)
         store = LogStore.open(
             options.data_dir,
             durability=options.durability,

@@ -23,7 +23,6 @@ from headrace.broker.configs import (
 from headrace.broker.topic_configs import BROKER_NAMES, TOPIC_CONFIGS
 from headrace.catalog.configs import BrokerConfigRows
 from headrace.groups.settings import GroupSettings
-from headrace.groups.settings import GroupSettings
 from headrace.wire.messages.k32_describe_configs import ConfigSource, ConfigType
 
 __all__ = ["BROKER_CONFIGS", "PARTITIONS_PER_TOPIC_MAX", "BrokerConfigs"]
@@ -32,8 +31,6 @@ PARTITIONS_PER_TOPIC_MAX: Final = 10_000
 
 _GROUPS: Final = GroupSettings()
 _MINUTE_MS: Final = 60_000
-
-_GROUPS: Final = GroupSettings()
 
 _OWN: Final = (
     text(
