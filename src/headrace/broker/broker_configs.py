@@ -6,6 +6,7 @@ configuration under the name that Kafka gives it (`retention.ms` is `log.retenti
 What must not enter: reading files or the environment (`server.config`), what a value is used for.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -146,6 +147,7 @@ class BrokerConfigs:
         """Values of read-only configurations: what the broker is, not what it was told."""
         self._values: dict[str, Any] = {}
         self._watchers: list[Callable[[], None]] = []
+        self._altering = asyncio.Lock()
         self._refresh()
 
     @classmethod
@@ -229,15 +231,17 @@ class BrokerConfigs:
         for name, value in values.items():
             _changeable(name).parse(value)
 
-    async def replace(self, values: Mapping[str, str]) -> None:
-        """Make `values` the only ones set at run time, durably, then use them.
+    async def alter(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        """Replace what was set at run time by what `change` makes of it, durably, then use it.
 
-        Raises RequestError: INVALID_CONFIG, KAFKA_STORAGE_ERROR.
+        Raises RequestError: what `change` raises, INVALID_CONFIG, KAFKA_STORAGE_ERROR.
         """
-        self.check(values)
-        await self._rows.replace_all(values)
-        self._changed = dict(values)
-        self._refresh()
+        async with self._altering:
+            values = change(self.changed())
+            self.check(values)
+            await self._rows.replace_all(values)
+            self._changed = values
+            self._refresh()
         for watcher in self._watchers:
             watcher()
 

@@ -157,13 +157,14 @@ class Topics:
                 topic = self.get(name)
         return topic
 
-    async def delete(self, name: str) -> None:
-        """Delete a topic, its records and the offsets committed for it.
+    async def delete(self, name: str, topic_id: UUID | None = None) -> None:
+        """Delete a topic, its records and the offsets committed for it; with `topic_id` only if
+        it is this one, not another that was made under its name since.
 
-        Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, KAFKA_STORAGE_ERROR.
+        Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, KAFKA_STORAGE_ERROR.
         """
         self.get(name)
-        await self._to_the_end(self._delete(name))
+        await self._to_the_end(self._delete(name, topic_id))
 
     def check_growth(self, name: str, total: int) -> Topic:
         """Whether the topic may have `total` partitions.
@@ -224,9 +225,9 @@ class Topics:
             self._add(topic, counted=True)
             return topic
 
-    async def _delete(self, name: str) -> None:
+    async def _delete(self, name: str, topic_id: UUID | None) -> None:
         async with self._names.hold(name):
-            topic = self.get(name)
+            topic = self.get(name) if topic_id is None else self.get_by_id(topic_id)
             # The name goes first: whoever finds the topic from here on, such as an offset commit,
             # would hand its change to the catalog behind the deletion and outlive it.
             del self.by_name[name], self.by_id[topic.id]

@@ -1,0 +1,190 @@
+"""The configuration service: describe and change what topics and the broker are told.
+
+A resource is a topic by name, this broker by its number, or "" for all brokers' defaults; with one
+broker the last two are the same values. What must not enter: how an answer looks in a version.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from headrace.broker.broker_configs import BROKER_CONFIGS
+from headrace.broker.configs import Config, ConfigEntry, invalid, lookup
+from headrace.broker.topic import check_topic_name
+from headrace.broker.topic_configs import TOPIC_CONFIGS
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.messages.k32_describe_configs import (
+    ConfigResourceType,
+    ConfigSource,
+    ConfigType,
+)
+from headrace.wire.messages.k44_incremental_alter_configs import ConfigOperation
+
+if TYPE_CHECKING:
+    from headrace.broker.broker import Broker
+
+__all__ = ["ConfigChange", "Resource", "amend_configs", "describe_configs", "replace_configs"]
+
+_ALL_BROKERS: Final = ""
+
+
+class Resource(NamedTuple):
+    """What has a configuration; `kind` as in ConfigResourceType."""
+
+    kind: int
+    name: str
+
+
+class ConfigChange(NamedTuple):
+    """One step; `operation` as in ConfigOperation."""
+
+    name: str
+    operation: int
+    value: str | None
+
+
+def describe_configs(
+    broker: "Broker", resource: Resource, names: Iterable[str] | None
+) -> list[ConfigEntry]:
+    """Every configuration of the resource, or those of these `names` that exist.
+
+    Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST.
+    """
+    wanted = None if names is None else frozenset(names)
+
+    def chosen(known: Iterable[str]) -> list[str]:
+        return [name for name in known if wanted is None or name in wanted]
+
+    if resource.kind == ConfigResourceType.TOPIC:
+        check_topic_name(resource.name)
+        overrides = broker.topics.get(resource.name).config.overrides
+        return [broker.configs.topic_entry(name, overrides) for name in chosen(TOPIC_CONFIGS)]
+    _check_broker(broker, resource)
+    if resource.name != _ALL_BROKERS:
+        return [broker.configs.entry(name) for name in chosen(BROKER_CONFIGS)]
+    source = ConfigSource.DYNAMIC_DEFAULT_BROKER
+    entries = [broker.configs.entry(name) for name in chosen(sorted(broker.configs.changed()))]
+    return [entry._replace(source=source) for entry in entries]
+
+
+async def replace_configs(
+    broker: "Broker",
+    resource: Resource,
+    values: Sequence[tuple[str, str | None]],
+    *,
+    validate_only: bool,
+) -> None:
+    """Make `values` everything that is set on the resource.
+
+    Raises RequestError: what describe_configs raises, INVALID_CONFIG, KAFKA_STORAGE_ERROR.
+    """
+    _check_names([name for name, _ in values])
+    replaced: dict[str, str] = {}
+    for name, value in values:
+        if value is None:
+            raise RequestError(ErrorCode.INVALID_REQUEST, f"{name}: null is no value")
+        replaced[name] = value
+    await _change(broker, resource, lambda _: replaced, validate_only)
+
+
+async def amend_configs(
+    broker: "Broker",
+    resource: Resource,
+    changes: Sequence[ConfigChange],
+    *,
+    validate_only: bool,
+) -> None:
+    """Change what is named and leave the rest: all of the changes or none.
+
+    Raises RequestError: what describe_configs raises, INVALID_CONFIG, KAFKA_STORAGE_ERROR.
+    """
+    _check_names([change.name for change in changes])
+
+    def amend(values: dict[str, str]) -> dict[str, str]:
+        for change in changes:
+            _amend_one(broker, resource, values, change)
+        return values
+
+    await _change(broker, resource, amend, validate_only)
+
+
+async def _change(
+    broker: "Broker",
+    resource: Resource,
+    change: Callable[[dict[str, str]], dict[str, str]],
+    validate_only: bool,
+) -> None:
+    if resource.kind == ConfigResourceType.TOPIC:
+        check_topic_name(resource.name)
+        if validate_only:
+            current = broker.topics.get(resource.name).config.overrides
+            broker.topics.check_configs(resource.name, change(dict(current)))
+        else:
+            await broker.topics.alter_configs(resource.name, change)
+        return
+    _check_broker(broker, resource)
+    if validate_only:
+        broker.configs.check(change(broker.configs.changed()))
+    else:
+        await broker.configs.alter(change)
+
+
+def _amend_one(
+    broker: "Broker", resource: Resource, values: dict[str, str], change: ConfigChange
+) -> None:
+    of_topic = resource.kind == ConfigResourceType.TOPIC
+    config = (
+        lookup(TOPIC_CONFIGS, change.name, "topic")
+        if of_topic
+        else lookup(BROKER_CONFIGS, change.name, "broker")
+    )
+    if change.operation == ConfigOperation.DELETE:
+        values.pop(config.name, None)
+        return
+    if change.value is None:
+        raise RequestError(ErrorCode.INVALID_REQUEST, f"{config.name}: null is no value")
+    if change.operation == ConfigOperation.SET:
+        values[config.name] = change.value
+        return
+    entry = (
+        broker.configs.topic_entry(config.name, values)
+        if of_topic
+        else broker.configs.entry(config.name)
+    )
+    current = values.get(config.name, entry.value)
+    values[config.name] = _amend_list(config, current, change.operation, change.value)
+
+
+def _amend_list(config: Config, current: str, operation: int, value: str) -> str:
+    if config.kind != ConfigType.LIST:
+        raise invalid(f"{config.name} is no list that could be appended to or subtracted from")
+    items = _items(current)
+    if operation == ConfigOperation.APPEND:
+        items += [item for item in _items(value) if item not in items]
+    elif operation == ConfigOperation.SUBTRACT:
+        items = [item for item in items if item not in _items(value)]
+    else:
+        raise RequestError(ErrorCode.INVALID_REQUEST, f"there is no config operation {operation}")
+    return ",".join(items)
+
+
+def _items(value: str) -> list[str]:
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise RequestError(ErrorCode.INVALID_REQUEST, "a configuration is named twice")
+
+
+def _check_broker(broker: "Broker", resource: Resource) -> None:
+    if resource.kind != ConfigResourceType.BROKER:
+        raise RequestError(
+            ErrorCode.INVALID_REQUEST,
+            f"resource type {resource.kind} has no configuration here; topics ("
+            f"{ConfigResourceType.TOPIC}) and brokers ({ConfigResourceType.BROKER}) have",
+        )
+    if resource.name not in (_ALL_BROKERS, str(broker.node_id)):
+        raise RequestError(
+            ErrorCode.INVALID_REQUEST,
+            f"there is no broker {resource.name!r}; this one is {broker.node_id}",
+        )
