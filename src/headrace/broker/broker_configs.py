@@ -33,6 +33,7 @@ PARTITIONS_PER_TOPIC_MAX: Final = 10_000
 _GROUPS: Final = GroupSettings()
 _MINUTE_MS: Final = 60_000
 
+# read_only where the value is read once, at the start.
 _OWN: Final = (
     text(
         "advertised.listeners",
@@ -46,6 +47,13 @@ _OWN: Final = (
         True,
         "Create a topic when a client that allows it asks for its metadata.",
     ),
+    long(
+        "connections.max.idle.ms",
+        600_000,
+        "A connection on which nothing happens for so long is closed.",
+        least=1000,
+        read_only=True,
+    ),
     integer(
         "default.replication.factor",
         1,
@@ -54,21 +62,49 @@ _OWN: Final = (
         most=1,
         read_only=True,
     ),
-    long(
-        "connections.max.idle.ms",
-        600_000,
-        "A connection on which nothing happens for so long is closed.",
-        least=1000,
-    ),
     boolean("delete.topic.enable", True, "Whether topics may be deleted."),
+    integer(
+        "group.initial.rebalance.delay.ms",
+        _GROUPS.initial_rebalance_delay_ms,
+        "How long an empty group waits for more members after each one that joins.",
+        read_only=True,
+    ),
+    integer(
+        "group.max.session.timeout.ms",
+        _GROUPS.session_timeout_ms_max,
+        "The longest session timeout that a consumer may ask for.",
+        least=1,
+        read_only=True,
+    ),
+    integer(
+        "group.max.size",
+        _GROUPS.group_members_max,
+        "Members of one group.",
+        least=1,
+        read_only=True,
+    ),
+    integer(
+        "group.min.session.timeout.ms",
+        _GROUPS.session_timeout_ms_min,
+        "The shortest session timeout that a consumer may ask for.",
+        least=1,
+        read_only=True,
+    ),
+    text("log.dirs", "", "The data directory.", kind=ConfigType.LIST, read_only=True),
     long(
         "log.retention.check.interval.ms",
         60_000,
         "Time between two looks at what retention no longer keeps; at most a minute is used.",
         least=100,
+        read_only=True,
     ),
-    integer("max.connections", 10_000, "Connections at one time; one more is refused.", least=1),
-    text("log.dirs", "", "The data directory.", kind=ConfigType.LIST, read_only=True),
+    integer(
+        "max.connections",
+        10_000,
+        "Connections at one time; one more is refused.",
+        least=1,
+        read_only=True,
+    ),
     integer("node.id", 1, "This broker's number.", read_only=True),
     integer(
         "num.partitions",
@@ -78,41 +114,29 @@ _OWN: Final = (
         most=PARTITIONS_PER_TOPIC_MAX,
     ),
     integer(
-        "group.initial.rebalance.delay.ms",
-        _GROUPS.initial_rebalance_delay_ms,
-        "How long an empty group waits for more members after each one that joins.",
-    ),
-    integer(
-        "group.max.session.timeout.ms",
-        _GROUPS.session_timeout_ms_max,
-        "The longest session timeout that a consumer may ask for.",
-        least=1,
-    ),
-    integer("group.max.size", _GROUPS.group_members_max, "Members of one group.", least=1),
-    integer(
-        "group.min.session.timeout.ms",
-        _GROUPS.session_timeout_ms_min,
-        "The shortest session timeout that a consumer may ask for.",
-        least=1,
-    ),
-    integer(
         "offset.metadata.max.bytes",
         _GROUPS.offset_metadata_bytes_max,
         "Metadata that may be committed with an offset.",
-    ),
-    integer(
-        "socket.request.max.bytes",
-        100 * 1024 * 1024,
-        "The largest request; a larger one closes its connection.",
-        least=1024,
+        read_only=True,
     ),
     integer(
         "offsets.retention.minutes",
         _GROUPS.offsets_retention_ms // _MINUTE_MS,
         "How long the offsets of a group are kept after its last member left.",
         least=1,
+        read_only=True,
+    ),
+    integer(
+        "socket.request.max.bytes",
+        100 * 1024 * 1024,
+        "The largest request; a larger one closes its connection.",
+        least=1024,
+        read_only=True,
     ),
 )
+
+_FACTS: Final = frozenset({"advertised.listeners", "log.dirs", "node.id"})
+"""What the broker is; follows from settings of the server that have names of their own."""
 
 
 def _as_broker_config(topic_config: str, name: str) -> Config:
@@ -144,7 +168,7 @@ class BrokerConfigs:
         self._changed = dict(changed)
         self._static = dict(static)
         self.facts = dict(facts)
-        """Values of read-only configurations: what the broker is, not what it was told."""
+        """Values that are what the broker is, not what it was told."""
         self._values: dict[str, Any] = {}
         self._watchers: list[Callable[[], None]] = []
         self._altering = asyncio.Lock()
@@ -173,7 +197,10 @@ class BrokerConfigs:
             if static.setdefault(broker_name, value) != value:
                 raise invalid(f"{name} and {broker_name} are one setting; keep one of them")
         for name, value in static.items():
-            _changeable(name).parse(value)
+            config = lookup(BROKER_CONFIGS, name, "broker")
+            if name in _FACTS:
+                raise invalid(f"{name} follows from the server's settings and cannot be given")
+            config.parse(value)
         return cls(rows, await rows.load_all(), static, facts)
 
     def integer(self, name: str) -> int:
@@ -186,16 +213,6 @@ class BrokerConfigs:
     def topic_defaults(self) -> dict[str, str]:
         """Texts by topic configuration's name, for TopicConfig.of."""
         return {topic: self._text(broker)[0] for topic, broker in BROKER_NAMES.items()}
-
-    def group_settings(self) -> GroupSettings:
-        return GroupSettings(
-            session_timeout_ms_min=self.integer("group.min.session.timeout.ms"),
-            session_timeout_ms_max=self.integer("group.max.session.timeout.ms"),
-            initial_rebalance_delay_ms=self.integer("group.initial.rebalance.delay.ms"),
-            group_members_max=self.integer("group.max.size"),
-            offset_metadata_bytes_max=self.integer("offset.metadata.max.bytes"),
-            offsets_retention_ms=self.integer("offsets.retention.minutes") * _MINUTE_MS,
-        )
 
     def changed(self) -> dict[str, str]:
         """What was set at run time and outlives a restart."""
@@ -229,7 +246,10 @@ class BrokerConfigs:
     def check(self, values: Mapping[str, str]) -> None:
         """Whether these may be set at run time. Raises RequestError INVALID_CONFIG."""
         for name, value in values.items():
-            _changeable(name).parse(value)
+            config = lookup(BROKER_CONFIGS, name, "broker")
+            if config.read_only:
+                raise invalid(f"{name} cannot be changed while the broker runs")
+            config.parse(value)
 
     async def alter(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         """Replace what was set at run time by what `change` makes of it, durably, then use it.
@@ -263,10 +283,3 @@ class BrokerConfigs:
         found = [ConfigSynonym(name, at[name], source) for at, source in places if name in at]
         default = ConfigSynonym(name, BROKER_CONFIGS[name].default, ConfigSource.DEFAULT)
         return (*found, default)
-
-
-def _changeable(name: str) -> Config:
-    config = lookup(BROKER_CONFIGS, name, "broker")
-    if config.read_only:
-        raise invalid(f"{name} cannot be set here: it says what the broker is")
-    return config

@@ -50,6 +50,7 @@ class Config:
     read: Callable[[str], Any]
     """Raises ValueError whose message continues "must be ..."."""
     read_only: bool = False
+    """Given at the start or not at all."""
 
     def parse(self, value: str) -> Any:
         """Raises RequestError INVALID_CONFIG."""
