@@ -124,9 +124,24 @@ def integer(
 
 
 def long(
-    name: str, default: int, doc: str, *, least: int = 0, most: int = INT64_MAX, effect: bool = True
+    name: str,
+    default: int,
+    doc: str,
+    *,
+    least: int = 0,
+    effect: bool = True,
+    read_only: bool = False,
 ) -> Config:
-    return integer(name, default, doc, least=least, most=most, effect=effect, kind=ConfigType.LONG)
+    return integer(
+        name,
+        default,
+        doc,
+        least=least,
+        most=INT64_MAX,
+        effect=effect,
+        kind=ConfigType.LONG,
+        read_only=read_only,
+    )
 
 
 def decimal(
