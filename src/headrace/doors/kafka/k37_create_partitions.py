@@ -1,0 +1,55 @@
+"""CreatePartitions (key 37), versions 0-3.
+
+- a topic only grows; the same or a smaller count is refused with INVALID_PARTITIONS
+- new partitions are there when the answer comes. A key may belong to another partition from then
+  on: the order of a key's records holds before and after, not across
+- a topic that occurs twice in a request is refused with INVALID_REQUEST
+"""
+
+import asyncio
+from collections import Counter
+
+from headrace.broker.admin_topics import create_partitions
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.messages.k37_create_partitions import (
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
+    CreatePartitionsTopic,
+    CreatePartitionsTopicResult,
+)
+
+
+async def handle(
+    context: RequestContext, request: CreatePartitionsRequest
+) -> CreatePartitionsResponse:
+    wanted = {topic.name: topic for topic in request.topics}
+    times = Counter(topic.name for topic in request.topics)
+    results = await asyncio.gather(
+        *(
+            _grow(context, topic, twice=times[name] > 1, validate_only=request.validate_only)
+            for name, topic in wanted.items()
+        )
+    )
+    return CreatePartitionsResponse(results=results)
+
+
+async def _grow(
+    context: RequestContext, topic: CreatePartitionsTopic, *, twice: bool, validate_only: bool
+) -> CreatePartitionsTopicResult:
+    assignments = None
+    if topic.assignments is not None:
+        assignments = [assignment.broker_ids for assignment in topic.assignments]
+    try:
+        if twice:
+            raise RequestError(ErrorCode.INVALID_REQUEST, f"topic {topic.name!r} is named twice")
+        await create_partitions(
+            context.broker, topic.name, topic.count, assignments, validate_only=validate_only
+        )
+    except RequestError as error:
+        return CreatePartitionsTopicResult(topic.name, error.code, error.message)
+    return CreatePartitionsTopicResult(topic.name)
+
+
+API = Api(ApiKey.CREATE_PARTITIONS, versions=(0, 3), request=CreatePartitionsRequest, handle=handle)
