@@ -13,9 +13,10 @@ No task is made for a request: the partitions call back.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from headrace.broker.append import ACKS_ALL, ACKS_LEADER, ACKS_NONE, Appended, append
-from headrace.broker.broker import Broker
+
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.header import RequestHead
 from headrace.wire.produce import (
@@ -25,6 +26,9 @@ from headrace.wire.produce import (
     read_produce,
     write_produce,
 )
+
+if TYPE_CHECKING:
+    from headrace.broker.broker import Broker
 
 __all__ = ["FIRST_VERSION", "VERSIONS", "RefusedWithoutAnswer", "serve"]
 
@@ -68,7 +72,7 @@ class _Waiting:
 
 
 def serve(
-    broker: Broker, frame: memoryview, head: RequestHead, reserve: Callable[[], Answer]
+    broker: "Broker", frame: memoryview, head: RequestHead, reserve: Callable[[], Answer]
 ) -> None:
     """Append what `frame` holds; `reserve` is called first if there will be an answer.
 
@@ -114,7 +118,7 @@ def _refusal(request: ProduceRequest) -> RequestError | None:
     return None
 
 
-def _append_silently(broker: Broker, request: ProduceRequest, version: int) -> None:
+def _append_silently(broker: "Broker", request: ProduceRequest, version: int) -> None:
     for batch in request.batches:
         try:
             append(broker, batch, ACKS_NONE, None, zstd_allowed=version >= _ZSTD_VERSION)

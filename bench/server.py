@@ -1,0 +1,72 @@
+"""A `headrace serve` to measure, started as a user starts it and gone afterwards."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+__all__ = ["Serving", "serving"]
+
+READY = re.compile(r"ready on kafka://(\S+)")
+START_S_MAX = 30
+
+
+class Serving:
+    """A running broker: where it listens, how long it took, what it uses."""
+
+    def __init__(self, process: subprocess.Popen[str], bootstrap: str, ready_s: float) -> None:
+        self.process = process
+        self.bootstrap = bootstrap
+        self.ready_s = ready_s
+
+    def resident_mb(self) -> float:
+        """Resident memory now, in MB; NaN where the system does not tell."""
+        with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/status") as status:
+            for line in status:
+                if line.startswith("VmRSS"):
+                    return int(line.split()[1]) * 1024 / 1e6
+        return float("nan")
+
+    def cpu_s(self) -> float:
+        """Processor seconds used so far."""
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def serving(directory: str, durability: str, *options: str) -> Iterator[Serving]:
+    """A broker with a new data directory inside `directory`."""
+    data = tempfile.mkdtemp(prefix="headrace-bench-", dir=directory)
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "headrace", "serve", "--data", data),
+            *("--kafka", "127.0.0.1:0", "--durability", durability, *options),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = READY.search(line)
+        if found is None:
+            raise RuntimeError(f"the broker did not become ready: {line!r}")
+        yield Serving(process, found[1], time.perf_counter() - started)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(START_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        shutil.rmtree(data, ignore_errors=True)

@@ -1,0 +1,300 @@
+"""The measurements, one function a table row (or a few). Each brings its own broker and topic."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench.disk import write_and_sync
+from bench.raw import Connection, Produced, batch_of, fetch_through, produce, produce_one_by_one
+from bench.report import Row
+from bench.server import Serving, serving
+
+__all__ = ["WORKLOADS", "Settings"]
+
+ACKS_ALL = -1
+TOPIC = "bench"
+KB = 1024
+MB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How long and where; `peer` is another Kafka broker to run the same against."""
+
+    directory: str
+    seconds: float
+    bytes_max: int
+    peer: str | None
+    peer_name: str
+
+
+@contextmanager
+def fresh_topic(bootstrap: str) -> Iterator[str]:
+    """An empty topic of one partition that takes batches of 1 MB and somewhat more."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    topic = f"{TOPIC}-{time.time_ns()}"
+    config = {"max.message.bytes": str(2 * MB)}
+    admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(30)
+    try:
+        yield topic
+    finally:
+        admin.delete_topics([topic])[topic].result(30)
+
+
+def end_offset(bootstrap: str, topic: str) -> int:
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench"})
+    _, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
+    consumer.close()
+    return int(high)
+
+
+def percentile_ms(latencies_s: list[float], share: float) -> float:
+    ordered = sorted(latencies_s)
+    return 1000 * ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+
+
+def measured(settings: Settings, durability: str, run: Callable[[str, Serving | None], Row]) -> Row:
+    """`run` against ours, and against the peer where there is one."""
+    with serving(settings.directory, durability) as ours:
+        row = run(ours.bootstrap, ours)
+    if settings.peer is not None:
+        row.beside(settings.peer_name, run(settings.peer, None).value)
+    return row
+
+
+def produce_run(
+    settings: Settings, bootstrap: str, size_bytes: int, record_bytes: int, window: int
+) -> Produced:
+    batch, records = batch_of(size_bytes, record_bytes)
+    with fresh_topic(bootstrap) as topic:
+        connection = Connection(bootstrap)
+        made = produce(
+            connection,
+            topic,
+            batch,
+            acks=ACKS_ALL,
+            window=window,
+            seconds=settings.seconds,
+            bytes_max=settings.bytes_max,
+        )
+        connection.close()
+        in_log = end_offset(bootstrap, topic)
+        if in_log != made.requests * records:
+            raise RuntimeError(f"{made.requests * records} records acked, {in_log} in the log")
+    return made
+
+
+def large_batches(settings: Settings) -> Iterator[Row]:
+    def run(bootstrap: str, ours: Serving | None) -> Row:
+        before = ours.cpu_s() if ours else 0.0
+        made = produce_run(settings, bootstrap, MB, KB, window=8)
+        row = Row("produce, 1 MB batches", "os", made.size_bytes / made.elapsed_s / 1e9, "GB/s")
+        row.aim = ">= 2.5 GB/s"
+        if ours:
+            row.detail["broker cpu s/GB"] = (ours.cpu_s() - before) / made.size_bytes * 1e9
+        return row
+
+    yield measured(settings, "os", run)
+
+
+def small_batches(settings: Settings) -> Iterator[Row]:
+    def run(bootstrap: str, _: Serving | None) -> Row:
+        made = produce_run(settings, bootstrap, KB, 100, window=64)
+        row = Row("produce, 1 KB batches", "os", made.requests / made.elapsed_s, "requests/s")
+        row.aim = ">= 40,000/s"
+        return row
+
+    yield measured(settings, "os", run)
+
+
+def fetch_all(settings: Settings) -> Iterator[Row]:
+    def run(bootstrap: str, _: Serving | None) -> Row:
+        batch, records = batch_of(MB, KB)
+        with fresh_topic(bootstrap) as topic:
+            connection = Connection(bootstrap)
+            made = produce(
+                connection,
+                topic,
+                batch,
+                acks=ACKS_ALL,
+                window=8,
+                seconds=settings.seconds,
+                bytes_max=min(settings.bytes_max, 2 << 30),
+            )
+            read = fetch_through(
+                connection,
+                topic,
+                batch_bytes=len(batch),
+                batch_records=records,
+                end=made.requests * records,
+                size_bytes_max=4 * len(batch),
+            )
+            connection.close()
+        row = Row("fetch, 1 MB batches", "os", read.size_bytes / read.elapsed_s / 1e9, "GB/s")
+        row.aim = ">= 2.5 GB/s"
+        row.detail["read GB"] = read.size_bytes / 1e9
+        return row
+
+    yield measured(settings, "os", run)
+
+
+def synced_batches(settings: Settings) -> Iterator[Row]:
+    """Durable throughput beside a plain write-and-fdatasync loop of the same sizes."""
+    for size, name, window in ((KB, "1 KB", 64), (64 * KB, "64 KB", 16), (MB, "1 MB", 8)):
+        batch, _ = batch_of(size, min(size, KB))
+        plain = write_and_sync(
+            settings.directory, batch, seconds=settings.seconds, bytes_max=settings.bytes_max
+        )
+        with serving(settings.directory, "fsync") as ours:
+            made = produce_run(settings, ours.bootstrap, size, min(size, KB), window)
+            one = _one_by_one(settings, ours.bootstrap, size)
+        row = Row(
+            f"produce, {name} batches, {window} under way",
+            "fsync",
+            made.size_bytes / made.elapsed_s / 1e6,
+            "MB/s",
+            aim=">= 0.9 of plain loop",
+        )
+        row.detail["one at a time MB/s"] = one.size_bytes / one.elapsed_s / 1e6
+        yield row.beside("write+fdatasync loop", plain.size_bytes / plain.elapsed_s / 1e6)
+
+
+def _one_by_one(settings: Settings, bootstrap: str, size_bytes: int) -> Produced:
+    batch, _ = batch_of(size_bytes, min(size_bytes, KB))
+    with fresh_topic(bootstrap) as topic:
+        connection = Connection(bootstrap)
+        made = produce_one_by_one(
+            connection, topic, batch, acks=ACKS_ALL, seconds=min(settings.seconds, 3)
+        )
+        connection.close()
+    return made
+
+
+def ack_latency(settings: Settings) -> Iterator[Row]:
+    for durability in ("fsync", "os"):
+
+        def run(bootstrap: str, _: Serving | None, durability: str = durability) -> Row:
+            made = _one_by_one(settings, bootstrap, 200)
+            row = Row(
+                "ack of one small producer, p50",
+                durability,
+                percentile_ms(made.latencies_s, 0.5),
+                "ms",
+                aim="< 1 ms" if durability == "fsync" else "",
+            )
+            row.detail["p99 ms"] = percentile_ms(made.latencies_s, 0.99)
+            row.detail["p99.9 ms"] = percentile_ms(made.latencies_s, 0.999)
+            return row
+
+        yield measured(settings, durability, run)
+
+
+def librdkafka(settings: Settings) -> Iterator[Row]:
+    """What a user of confluent-kafka sees: its default batching, 1 KB values, one Python client."""
+    count = 200_000
+    for durability in ("fsync", "os"):
+        consumed: list[Row] = []
+
+        def run(
+            bootstrap: str,
+            _: Serving | None,
+            durability: str = durability,
+            consumed: list[Row] = consumed,
+        ) -> Row:
+            with fresh_topic(bootstrap) as topic:
+                produce_s = _librdkafka_produce(bootstrap, topic, count)
+                consume_s = _librdkafka_consume(bootstrap, topic, count)
+            consumed.append(
+                Row("librdkafka consume, 1 KB", durability, count / consume_s, "records/s")
+            )
+            return Row("librdkafka produce, 1 KB", durability, count / produce_s, "records/s")
+
+        yield measured(settings, durability, run)
+        row = consumed[0]
+        yield row.beside(settings.peer_name, consumed[1].value) if len(consumed) > 1 else row
+
+
+def _librdkafka_produce(bootstrap: str, topic: str, count: int) -> float:
+    failed: list[Any] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 5,
+            "queue.buffering.max.messages": count,
+            "queue.buffering.max.kbytes": 1 << 20,
+        }
+    )
+    value = bytes(KB)
+    started = time.perf_counter()
+    for _ in range(count):
+        producer.produce(topic, value, on_delivery=lambda e, m: e and failed.append(e))
+        producer.poll(0)
+    if producer.flush(60) or failed:
+        raise RuntimeError(f"not everything was delivered: {failed[:1]}")
+    return time.perf_counter() - started
+
+
+def _librdkafka_consume(bootstrap: str, topic: str, count: int) -> float:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": topic,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    started = time.perf_counter()
+    seen = 0
+    while seen < count:
+        messages = consumer.consume(10_000, 10)
+        if not messages:
+            raise RuntimeError(f"only {seen} of {count} records came")
+        seen += len(messages)
+    elapsed = time.perf_counter() - started
+    consumer.close()
+    return elapsed
+
+
+def start_and_memory(settings: Settings) -> Iterator[Row]:
+    ready: list[float] = []
+    resident: list[float] = []
+    for _ in range(5):
+        with serving(settings.directory, "fsync") as ours:
+            ready.append(ours.ready_s)
+            time.sleep(0.5)
+            resident.append(ours.resident_mb())
+    row = Row("start to ready, median of 5", "fsync", 1000 * statistics.median(ready), "ms")
+    row.aim = "< 400 ms"
+    row.detail["slowest ms"] = 1000 * max(ready)
+    yield row
+    yield Row("idle resident memory", "fsync", statistics.median(resident), "MB", aim="< 60 MB")
+    with serving(settings.directory, "fsync") as ours:
+        before = ours.resident_mb()
+        connections = [Connection(ours.bootstrap) for _ in range(1000)]
+        time.sleep(1)
+        row = Row(
+            "1,000 idle connections", "fsync", ours.resident_mb() - before, "MB", aim="< 100 MB"
+        )
+        for connection in connections:
+            connection.close()
+    yield row
+
+
+WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
+    "large": large_batches,
+    "small": small_batches,
+    "fetch": fetch_all,
+    "fsync": synced_batches,
+    "ack": ack_latency,
+    "librdkafka": librdkafka,
+    "start": start_and_memory,
+}
