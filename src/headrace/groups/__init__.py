@@ -1,0 +1,12 @@
+"""Group coordination as pure automata: no clock, no I/O, no randomness. `now_ms` comes from a clock
+that never jumps; nothing that is kept depends on it.
+
+`classic.step(group, request, now_ms)` gives what must be made durable and what to answer.
+
+- `states` the table of states; `requests` what comes in and goes out; `changes` what must last
+- `group`, `member` the state; `rebalance` the road from one generation to the next
+- `join`, `sync`, `attend` (heartbeat, leave, commit), `tick` one request each
+- `offsets` commits and their retention; `subscription` the one look into a member's bytes
+
+What must not enter: time, sockets, tasks, SQL. `broker.group_coordinator` has those.
+"""

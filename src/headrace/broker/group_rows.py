@@ -1,0 +1,87 @@
+"""A group as the catalog keeps it, and back.
+
+The columns are for people; `state` holds what only the coordinator needs, as JSON with version
+(`v` 1) so that an SQLite shell shows it:
+
+    {"v": 1, "state": "Stable", "members": [{"id", "instance", "client", "host", "session_ms",
+     "rebalance_ms", "protocols": [[name, base64], ...], "assignment": base64}, ...]}
+"""
+
+import json
+from base64 import b64decode, b64encode
+from typing import Any, Final
+
+from headrace.catalog.groups import GroupRow
+from headrace.catalog.schema import CatalogError
+from headrace.groups.changes import GroupRecord, MemberRecord
+from headrace.groups.states import State
+
+__all__ = ["record_of", "row_of"]
+
+_VERSION: Final = 1
+
+
+def row_of(record: GroupRecord, emptied_ms: int | None) -> GroupRow:
+    state = {
+        "v": _VERSION,
+        "state": record.state.value,
+        "members": [_packed(member) for member in record.members],
+    }
+    return GroupRow(
+        group_id=record.group_id,
+        protocol_type=record.protocol_type or "",
+        generation=record.generation,
+        protocol=record.protocol,
+        leader=record.leader,
+        state=json.dumps(state, separators=(",", ":")).encode(),
+        emptied_ms=emptied_ms,
+    )
+
+
+def record_of(row: GroupRow) -> GroupRecord:
+    """Raises CatalogError."""
+    try:
+        state = json.loads(row.state)
+        if state["v"] != _VERSION:
+            raise CatalogError(f"group {row.group_id!r} was saved in format {state['v']}")
+        return GroupRecord(
+            group_id=row.group_id,
+            state=State(state["state"]),
+            generation=row.generation,
+            protocol_type=row.protocol_type or None,
+            protocol=row.protocol,
+            leader=row.leader,
+            members=tuple(_unpacked(member) for member in state["members"]),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise CatalogError(f"group {row.group_id!r} cannot be read: {error!r}") from error
+
+
+def _packed(member: MemberRecord) -> dict[str, Any]:
+    return {
+        "id": member.member_id,
+        "instance": member.instance_id,
+        "client": member.client_id,
+        "host": member.client_host,
+        "session_ms": member.session_timeout_ms,
+        "rebalance_ms": member.rebalance_timeout_ms,
+        "protocols": [[name, _text(metadata)] for name, metadata in member.protocols],
+        "assignment": _text(member.assignment),
+    }
+
+
+def _unpacked(packed: dict[str, Any]) -> MemberRecord:
+    return MemberRecord(
+        member_id=packed["id"],
+        instance_id=packed["instance"],
+        client_id=packed["client"],
+        client_host=packed["host"],
+        session_timeout_ms=packed["session_ms"],
+        rebalance_timeout_ms=packed["rebalance_ms"],
+        protocols=tuple((name, b64decode(metadata)) for name, metadata in packed["protocols"]),
+        assignment=b64decode(packed["assignment"]),
+    )
+
+
+def _text(data: bytes) -> str:
+    return b64encode(data).decode()

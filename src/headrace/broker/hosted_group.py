@@ -1,0 +1,264 @@
+"""One group at home: its automaton, its committed offsets, and the way of its changes to the disk.
+
+While changes are being written, what the group does next collects behind them and is written
+together after, so a group's changes stay in order and many commits of one group share a write as
+those of many groups do. An answer leaves when all that happened before it is durable; offsets are
+seen by readers from then on too.
+
+If a write fails, those who wait for it are told that the coordinator is not available, which makes
+every client ask again; the group goes on from memory and is saved whole with its next step.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
+
+from headrace.broker.group_rows import row_of
+from headrace.catalog.groups import GroupRow
+from headrace.groups.changes import (
+    Change,
+    GroupDeleted,
+    GroupRecord,
+    GroupSaved,
+    OffsetsCommitted,
+    Reply,
+    Step,
+)
+from headrace.groups.group import Group
+from headrace.groups.offsets import Committed
+from headrace.groups.requests import Answer, Token
+from headrace.groups.states import State
+from headrace.wire.errors import ErrorCode, RequestError
+
+__all__ = ["GroupCatalog", "HostedGroup", "TopicPartition"]
+
+log = logging.getLogger("headrace.groups")
+
+TopicPartition = tuple[str, int]
+
+Respond = Callable[[Token, Answer | RequestError], None]
+
+
+class _GroupTable(Protocol):
+    async def load_all(self) -> list[GroupRow]: ...
+    async def save(self, group: GroupRow) -> None: ...
+    async def delete(self, group_id: str) -> None: ...
+
+
+class _OffsetTable(Protocol):
+    async def load_all(self) -> Iterable[tuple[str, str, int, int, int, str, int]]: ...
+    async def commit(
+        self, group_id: str, offsets: Iterable[tuple[str, int, int, int, str]], now_ms: int
+    ) -> None: ...
+    async def delete(
+        self, group_id: str, pairs: Iterable[TopicPartition] | None = None
+    ) -> None: ...
+
+
+class GroupCatalog(Protocol):
+    """The part of the catalog that groups need. What a method did is durable when it returns; it
+    raises RequestError when the disk does not play along."""
+
+    @property
+    def groups(self) -> _GroupTable: ...
+    @property
+    def offsets(self) -> _OffsetTable: ...
+
+
+class _Batch(NamedTuple):
+    changes: list[Change]
+    replies: list[Reply]
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What a batch of changes comes to; writing it is writing them one by one."""
+
+    deleted: bool = False
+    saved: GroupRecord | None = None
+    offsets: dict[TopicPartition, Committed | None] = field(default_factory=dict)
+    """None: forgotten."""
+
+    def add(self, change: Change, now_ms: int) -> None:
+        if isinstance(change, GroupSaved):
+            self.saved = change.record
+        elif isinstance(change, GroupDeleted):
+            self.deleted, self.saved = True, None
+            self.offsets.clear()
+        elif isinstance(change, OffsetsCommitted):
+            for topic, partition, offset, epoch, metadata in change.offsets:
+                self.offsets[topic, partition] = Committed(offset, epoch, metadata, now_ms)
+        else:
+            self.offsets.update(dict.fromkeys(change.partitions))
+
+
+class HostedGroup:
+    """Owned by the coordinator; every method runs on the event loop."""
+
+    __slots__ = (
+        "_catalog",
+        "_collected",
+        "_logged_generation",
+        "_now_ms",
+        "_respond",
+        "_unsaved",
+        "_writer",
+        "_writing",
+        "_written",
+        "emptied_ms",
+        "group",
+        "offsets",
+    )
+
+    def __init__(
+        self,
+        group: Group,
+        catalog: GroupCatalog,
+        now_ms: Callable[[], int],
+        respond: Respond,
+        written: "Callable[[HostedGroup], None]",
+    ) -> None:
+        """`written` is called when nothing is being written any more."""
+        self.group = group
+        self.offsets: dict[TopicPartition, Committed] = {}
+        """Durably committed. Read freely."""
+        self.emptied_ms: int | None = None
+        """When its last member left, by the calendar."""
+        self._catalog = catalog
+        self._respond = respond
+        self._now_ms = now_ms
+        self._written = written
+        self._collected = _Batch([], [])
+        self._writing = _Batch([], [])
+        self._writer: asyncio.Task[None] | None = None
+        self._unsaved = False
+        self._logged_generation = group.generation
+
+    @property
+    def is_writing(self) -> bool:
+        return self._writer is not None
+
+    def carry_out(self, step: Step) -> None:
+        """Make the step's changes durable, then give its answers."""
+        if self.group.generation != self._logged_generation:
+            self._log_generation()
+        collected = self._collected
+        collected.changes.extend(step.changes)
+        if self._unsaved and self.group.state is not State.DEAD:
+            collected.changes.append(GroupSaved(self.group.record()))
+            self._unsaved = False
+        collected.replies.extend(step.replies)
+        if self._writer is not None:
+            return
+        if collected.changes:
+            self._writer = asyncio.create_task(self._write(), name="group writer")
+        else:
+            self._collected = _Batch([], [])
+            for token, answer in collected.replies:
+                self._respond(token, answer)
+
+    def renew(self, group: Group) -> None:
+        """Begin anew under the id of a group that was deleted."""
+        self.group = group
+        self.emptied_ms = None
+
+    def forget_topic(self, topic: str) -> tuple[TopicPartition, ...]:
+        """Stop showing offsets of a topic that was deleted with them; returns which are still on
+        their way to the disk and must be forgotten there once more."""
+        for pair in [pair for pair in self.offsets if pair[0] == topic]:
+            del self.offsets[pair]
+        late = {
+            (committed.topic, committed.partition)
+            for change in (*self._writing.changes, *self._collected.changes)
+            if isinstance(change, OffsetsCommitted)
+            for committed in change.offsets
+            if committed.topic == topic
+        }
+        return tuple(late)
+
+    async def settled(self) -> None:
+        """Wait until nothing is being written."""
+        while self._writer is not None:
+            await asyncio.wait([self._writer])
+
+    async def _write(self) -> None:
+        while self._collected.changes or self._collected.replies:
+            self._writing, self._collected = self._collected, _Batch([], [])
+            failure = await self._write_batch(self._writing.changes)
+            for token, answer in self._writing.replies:
+                self._respond(token, failure or answer)
+            self._writing = _Batch([], [])
+        self._writer = None
+        self._written(self)
+
+    async def _write_batch(self, changes: list[Change]) -> RequestError | None:
+        now_ms = self._now_ms()
+        outcome = _Outcome()
+        for change in changes:
+            outcome.add(change, now_ms)
+        try:
+            await self._persist(outcome, now_ms)
+        except RequestError as error:
+            log.error("group %r cannot be saved: %s", self.group.group_id, error.message)
+        except Exception:
+            log.exception("saving group %r failed", self.group.group_id)
+        else:
+            self._show(outcome)
+            return None
+        self._unsaved = self._unsaved or outcome.saved is not None
+        if outcome.deleted and self.group.state is State.DEAD:
+            alive = replace(self.group.record(), state=State.EMPTY)
+            self.group = Group.restore(alive, self.group.settings, 0)
+        return RequestError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "the group cannot be saved now")
+
+    async def _persist(self, outcome: _Outcome, now_ms: int) -> None:
+        """Hand everything to the catalog at once: it applies it in order, in one commit."""
+        group_id = self.group.group_id
+        groups, offsets = self._catalog.groups, self._catalog.offsets
+        writes = []
+        if outcome.deleted:
+            writes.append(groups.delete(group_id))
+        forgotten = [pair for pair, committed in outcome.offsets.items() if committed is None]
+        if forgotten:
+            writes.append(offsets.delete(group_id, forgotten))
+        rows = [
+            (topic, partition, committed.offset, committed.leader_epoch, committed.metadata)
+            for (topic, partition), committed in outcome.offsets.items()
+            if committed is not None
+        ]
+        if rows:
+            writes.append(offsets.commit(group_id, rows, now_ms))
+        if outcome.saved is not None:
+            self._note_emptied(outcome.saved, now_ms)
+            writes.append(groups.save(row_of(outcome.saved, self.emptied_ms)))
+        for result in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    def _log_generation(self) -> None:
+        group = self.group
+        self._logged_generation = group.generation
+        log.info(
+            "group %r: generation %d with %d members, because %s",
+            group.group_id,
+            group.generation,
+            len(group.members),
+            group.rebalance_reason,
+        )
+
+    def _note_emptied(self, record: GroupRecord, now_ms: int) -> None:
+        if record.state is not State.EMPTY:
+            self.emptied_ms = None
+        elif self.emptied_ms is None:
+            self.emptied_ms = now_ms
+
+    def _show(self, outcome: _Outcome) -> None:
+        if outcome.deleted:
+            self.offsets.clear()
+        for pair, committed in outcome.offsets.items():
+            if committed is None:
+                self.offsets.pop(pair, None)
+            else:
+                self.offsets[pair] = committed

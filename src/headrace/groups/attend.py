@@ -1,0 +1,91 @@
+"""The short requests of members: I am here (Heartbeat), I go (LeaveGroup), I have read this far
+(OffsetCommit); and an administrator's: away with the group (DeleteGroups)."""
+
+from headrace.groups.changes import GroupDeleted, OffsetsCommitted
+from headrace.groups.group import Group
+from headrace.groups.rebalance import call_in, end_join_phase_if_complete
+from headrace.groups.requests import (
+    Commit,
+    CommitAnswer,
+    Delete,
+    DeleteAnswer,
+    Heartbeat,
+    HeartbeatAnswer,
+    Leave,
+    LeaveAnswer,
+    Leaving,
+)
+from headrace.groups.states import Event, State
+from headrace.wire.errors import ErrorCode
+
+__all__ = ["commit", "delete", "heartbeat", "leave"]
+
+
+def heartbeat(group: Group, request: Heartbeat, now_ms: int) -> None:
+    error = group.check_member(request.member_id, request.instance_id)
+    if not error and request.generation != group.generation:
+        error = ErrorCode.ILLEGAL_GENERATION
+    if not error:
+        group.heard_of(group.members[request.member_id], now_ms)
+        if group.state is State.PREPARING:
+            error = ErrorCode.REBALANCE_IN_PROGRESS
+    group.tell(request.token, HeartbeatAnswer(error))
+
+
+def leave(group: Group, request: Leave, now_ms: int) -> None:
+    """All leave in one rebalance; one that may not does not keep the others."""
+    members_before = len(group.members)
+    errors = tuple(_let_go(group, leaving) for leaving in request.members)
+    group.tell(request.token, LeaveAnswer(errors))
+    if len(group.members) < members_before:
+        gone = ", ".join(leaving.instance_id or leaving.member_id for leaving in request.members)
+        call_in(group, now_ms, f"{gone} left")
+    elif group.state is State.PREPARING:
+        end_join_phase_if_complete(group, now_ms)
+
+
+def _let_go(group: Group, leaving: Leaving) -> ErrorCode:
+    member_id = leaving.member_id
+    if not member_id and leaving.instance_id is not None:
+        member_id = group.static_ids.get(leaving.instance_id, "")
+    elif group.pending.pop(member_id, None) is not None:
+        return ErrorCode.NONE
+    error = group.check_member(member_id, leaving.instance_id)
+    if not error:
+        group.remove(member_id)
+    return error
+
+
+def commit(group: Group, request: Commit, now_ms: int) -> None:
+    error = _commit_refusal(group, request)
+    if not error:
+        if request.member_id in group.members:
+            group.heard_of(group.members[request.member_id], now_ms)
+        group.change(OffsetsCommitted(group.group_id, request.offsets))
+    group.tell(request.token, CommitAnswer(error))
+
+
+def _commit_refusal(group: Group, request: Commit) -> ErrorCode:
+    """Who is in no generation may commit only while there is no member whose work it could undo."""
+    if request.generation < 0 and group.state is State.EMPTY:
+        return ErrorCode.NONE
+    error = group.check_member(request.member_id, request.instance_id)
+    if error:
+        return error
+    if request.generation != group.generation:
+        return ErrorCode.ILLEGAL_GENERATION
+    # It knows the new generation and not yet what it owns in it.
+    if group.state is State.COMPLETING:
+        return ErrorCode.REBALANCE_IN_PROGRESS
+    return ErrorCode.NONE
+
+
+def delete(group: Group, request: Delete, now_ms: int) -> None:
+    error = ErrorCode.NONE
+    if group.state is State.EMPTY:
+        group.pending.clear()
+        group.move(Event.DELETED)
+        group.change(GroupDeleted(group.group_id))
+    else:
+        error = ErrorCode.NON_EMPTY_GROUP
+    group.tell(request.token, DeleteAnswer(error))

@@ -1,0 +1,98 @@
+"""What a step leaves to be made durable, and the answers that wait for it.
+
+Changes of one group are written in the order in which its steps gave them; an answer leaves after
+every change of its own and of earlier steps.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from headrace.groups.requests import Answer, OffsetToCommit, Token
+from headrace.groups.states import State
+
+__all__ = [
+    "Change",
+    "GroupDeleted",
+    "GroupRecord",
+    "GroupSaved",
+    "MemberRecord",
+    "OffsetsCommitted",
+    "OffsetsForgotten",
+    "Reply",
+    "Step",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRecord:
+    """A member as it is after a restart: all but its deadlines and parked requests."""
+
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    client_host: str
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    protocols: tuple[tuple[str, bytes], ...]
+    assignment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecord:
+    """A group as it is after a restart."""
+
+    group_id: str
+    state: State
+    generation: int
+    protocol_type: str | None
+    """None for a group that only ever committed offsets. Kept when the group empties."""
+    protocol: str | None
+    leader: str | None
+    members: tuple[MemberRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSaved:
+    """The whole group: a later one replaces an earlier one."""
+
+    record: GroupRecord
+
+
+@dataclass(frozen=True, slots=True)
+class GroupDeleted:
+    """The group and every offset it committed."""
+
+    group_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetsCommitted:
+    """The time of a commit is the time of its writing."""
+
+    group_id: str
+    offsets: tuple[OffsetToCommit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetsForgotten:
+    """Expired, or of a deleted topic."""
+
+    group_id: str
+    partitions: tuple[tuple[str, int], ...]
+
+
+Change = GroupSaved | GroupDeleted | OffsetsCommitted | OffsetsForgotten
+
+
+class Reply(NamedTuple):
+    token: Token
+    answer: Answer
+
+
+class Step(NamedTuple):
+    """`next_deadline_ms`: call `tick` then; None when nothing is waited for. It may be too early
+    (a heartbeat moves a deadline away without looking for the next one), never too late."""
+
+    changes: tuple[Change, ...]
+    replies: tuple[Reply, ...]
+    next_deadline_ms: int | None

@@ -1,0 +1,175 @@
+"""What a group is asked, and what it answers.
+
+A request carries an opaque `token`; its one answer comes back with the same token, from the step
+that took the request or from a later one. Strings and bytes are as the client sent them; versions
+of the protocol show only as what they let a client do.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from headrace.wire.errors import ErrorCode
+
+__all__ = [
+    "Answer",
+    "Commit",
+    "CommitAnswer",
+    "Delete",
+    "DeleteAnswer",
+    "Heartbeat",
+    "HeartbeatAnswer",
+    "Join",
+    "JoinAnswer",
+    "JoinedMember",
+    "Leave",
+    "LeaveAnswer",
+    "Leaving",
+    "OffsetToCommit",
+    "Request",
+    "Sync",
+    "SyncAnswer",
+    "Token",
+]
+
+Token = int
+
+
+class OffsetToCommit(NamedTuple):
+    """The next offset to read. `leader_epoch` is -1 if the client gave none."""
+
+    topic: str
+    partition: int
+    offset: int
+    leader_epoch: int
+    metadata: str
+
+
+class Leaving(NamedTuple):
+    """A member that leaves; an administrator names a static one with an empty `member_id`."""
+
+    member_id: str
+    instance_id: str | None
+
+
+class JoinedMember(NamedTuple):
+    """What the leader is told about each member. `metadata` is for the chosen protocol."""
+
+    member_id: str
+    instance_id: str | None
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    member_id: str
+    """Empty: the client has none yet."""
+    protocol_type: str
+    protocols: tuple[tuple[str, bytes], ...]
+    """(name, metadata), most wanted first."""
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    """-1: the client knows only one timeout, the session's (v0)."""
+    instance_id: str | None = None
+    client_id: str = ""
+    client_host: str = ""
+    accepts_member_id: bool = True
+    """v4+ (KIP-394): is given an id first, and joins with it, so that lost answers leave no ghost
+    in the group."""
+    skips_assignment: bool = True
+    """v9+ (KIP-814): understands that it leads and still must not assign."""
+    reason: str = ""
+    fresh_member_id: str = ""
+    """What to call one that has no id; nobody else may bear it."""
+    token: Token = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    member_id: str
+    generation: int
+    assignments: tuple[tuple[str, bytes], ...] = ()
+    """(member id, its assignment); only the leader's count."""
+    instance_id: str | None = None
+    protocol_type: str | None = None
+    """None: not told, not checked (before v5). The same with `protocol`."""
+    protocol: str | None = None
+    token: Token = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    member_id: str
+    generation: int
+    instance_id: str | None = None
+    token: Token = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    members: tuple[Leaving, ...]
+    token: Token = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """`generation` -1 with an empty `member_id`: a consumer that assigns itself, or a tool."""
+
+    offsets: tuple[OffsetToCommit, ...]
+    member_id: str = ""
+    generation: int = -1
+    instance_id: str | None = None
+    token: Token = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    token: Token = 0
+
+
+Request = Join | Sync | Heartbeat | Leave | Commit | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class JoinAnswer:
+    error: ErrorCode = ErrorCode.NONE
+    member_id: str = ""
+    """With MEMBER_ID_REQUIRED: the id to join with."""
+    generation: int = -1
+    protocol_type: str | None = None
+    protocol: str | None = None
+    leader: str = ""
+    skip_assignment: bool = False
+    members: tuple[JoinedMember, ...] = ()
+    """Everyone, for the leader; empty for others."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAnswer:
+    error: ErrorCode = ErrorCode.NONE
+    protocol_type: str | None = None
+    protocol: str | None = None
+    assignment: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatAnswer:
+    error: ErrorCode = ErrorCode.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveAnswer:
+    errors: tuple[ErrorCode, ...]
+    """One for each member of the request, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommitAnswer:
+    error: ErrorCode = ErrorCode.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAnswer:
+    error: ErrorCode = ErrorCode.NONE
+
+
+Answer = JoinAnswer | SyncAnswer | HeartbeatAnswer | LeaveAnswer | CommitAnswer | DeleteAnswer
