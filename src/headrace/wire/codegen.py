@@ -7,7 +7,7 @@ For a struct with two numbers, a string and a list the generated pair looks like
         position += 6
         _host, position = read_host(data, position)
         _ports, position = read_ports(data, position)
-        position = skip_tagged(data, position)
+        position = skip_tags(data, position)
         return new(_error_code, _node_id, _host, _ports), position
 
     def write(out, m):
@@ -18,6 +18,7 @@ For a struct with two numbers, a string and a list the generated pair looks like
 
 Neighbouring fields of fixed size share one call of `struct`, which is most of the speed. Only
 names and numbers from our own declarations are ever put into the source, never anything received.
+Names made from a field's begin with `_`, `read_`, `write_` or `default_`; no other name does.
 """
 
 import dataclasses
@@ -136,18 +137,18 @@ def reader_of(cls: type, version: int, flexible: bool) -> StructReader:
             lines.append(f"{targets}, position = read_{name}(data, position)")
             bytes_min += reader.bytes_min
     if shape.tagged:
-        names["read_tagged"] = primitives.read_tagged
+        names["take_tags"] = primitives.read_tagged
         names["readers"] = {
             f.wire.tag: _field_reader(f.wire, version, flexible).read for f in shape.tagged
         }
-        lines.append("tagged, position = read_tagged(data, position, readers)")
+        lines.append("tagged, position = take_tags(data, position, readers)")
         lines += [
             f"_{f.name} = tagged[{f.wire.tag}] if {f.wire.tag} in tagged else {f.default_source}"
             for f in shape.tagged
         ]
     elif flexible:
-        names["skip_tagged"] = primitives.skip_tagged
-        lines.append("position = skip_tagged(data, position)")
+        names["skip_tags"] = primitives.skip_tagged
+        lines.append("position = skip_tags(data, position)")
     for f in shape.every:
         names[f"default_{f.name}"] = f.default_factory
     values = [f.default_source if f in shape.absent else f"_{f.name}" for f in shape.every]
@@ -160,7 +161,7 @@ def reader_of(cls: type, version: int, flexible: bool) -> StructReader:
 def writer_of(cls: type, version: int, flexible: bool) -> Writer:
     """The function that appends `cls` in `version`."""
     shape = _shape(cls, version)
-    names: dict[str, Any] = {"refuse": _refuse_to_lose, "write_tagged": primitives.write_tagged}
+    names: dict[str, Any] = {"refuse": _refuse_to_lose, "put_tags": primitives.write_tagged}
     lines = []
     for f in shape.absent:
         if not f.wire.ignorable:
@@ -184,7 +185,7 @@ def writer_of(cls: type, version: int, flexible: bool) -> Writer:
             lines.append("    value = bytearray()")
             lines.append(f"    write_{f.name}(value, m.{f.name})")
             lines.append(f"    tagged.append(({f.wire.tag}, value))")
-        lines.append("write_tagged(out, tagged)")
+        lines.append("put_tags(out, tagged)")
     elif flexible:
         lines.append("out.append(0)")
     write: Writer = _function(
