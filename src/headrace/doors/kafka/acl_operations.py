@@ -1,4 +1,4 @@
-"""The bit fields of operations that Metadata and DescribeCluster answer when asked (KIP-430).
+"""The bit fields of operations that Metadata, DescribeCluster and DescribeGroups answer when asked (KIP-430).
 
 There are no ACLs, so everyone may do everything that the kind of resource knows; bit n is the
 protocol's ACL operation n.
@@ -6,7 +6,7 @@ protocol's ACL operation n.
 
 from typing import Final
 
-__all__ = ["CLUSTER_OPERATIONS", "TOPIC_OPERATIONS"]
+__all__ = ["CLUSTER_OPERATIONS", "GROUP_OPERATIONS", "TOPIC_OPERATIONS"]
 
 _READ, _WRITE, _CREATE, _DELETE, _ALTER, _DESCRIBE = 3, 4, 5, 6, 7, 8
 _CLUSTER_ACTION, _DESCRIBE_CONFIGS, _ALTER_CONFIGS, _IDEMPOTENT_WRITE = 9, 10, 11, 12
@@ -29,3 +29,5 @@ CLUSTER_OPERATIONS: Final = _bits(
     _ALTER_CONFIGS,
     _IDEMPOTENT_WRITE,
 )
+
+GROUP_OPERATIONS: Final = _bits(_READ, _DELETE, _DESCRIBE)

@@ -1,0 +1,71 @@
+"""FindCoordinator (key 10), versions 0-6.
+
+- one broker coordinates every group: itself, whatever the group
+- v4 many keys in one request
+- transactional ids (key type 1) and share partitions (2) are not served yet: the first gets
+  TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the code that makes a client stop and say why instead of
+  asking for ever; the second INVALID_REQUEST, as from a Kafka without share groups
+"""
+
+from typing import Final
+
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import ErrorCode
+from headrace.wire.messages.k10_find_coordinator import (
+    CoordinatorType,
+    FindCoordinatorRequest,
+    FindCoordinatorResponse,
+    FindCoordinatorResponseCoordinator,
+)
+
+_REFUSALS: Final[dict[int, tuple[ErrorCode, str]]] = {
+    CoordinatorType.TRANSACTION: (
+        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        "Headrace does not have transactions yet; idempotent producers work",
+    ),
+    CoordinatorType.SHARE: (
+        ErrorCode.INVALID_REQUEST,
+        "Headrace does not have share groups yet",
+    ),
+}
+
+
+async def handle(
+    context: RequestContext, request: FindCoordinatorRequest
+) -> FindCoordinatorResponse:
+    if context.api_version >= 4:
+        return FindCoordinatorResponse(
+            coordinators=[_find(context, request, key) for key in request.coordinator_keys]
+        )
+    found = _find(context, request, request.key)
+    return FindCoordinatorResponse(
+        error_code=found.error_code,
+        error_message=found.error_message,
+        node_id=found.node_id,
+        host=found.host,
+        port=found.port,
+    )
+
+
+def _find(
+    context: RequestContext, request: FindCoordinatorRequest, key: str
+) -> FindCoordinatorResponseCoordinator:
+    found = FindCoordinatorResponseCoordinator(key=key)
+    if request.key_type == CoordinatorType.GROUP:
+        found.node_id = context.broker.node_id
+        found.host = context.broker.advertised_host
+        found.port = context.broker.advertised_port
+    else:
+        unknown = ErrorCode.INVALID_REQUEST, f"there is no coordinator type {request.key_type}"
+        found.error_code, found.error_message = _REFUSALS.get(request.key_type, unknown)
+        found.node_id = found.port = -1
+    return found
+
+
+API = Api(
+    ApiKey.FIND_COORDINATOR,
+    versions=(0, 6),
+    request=FindCoordinatorRequest,
+    handle=handle,
+)

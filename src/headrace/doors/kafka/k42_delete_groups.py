@@ -1,0 +1,37 @@
+"""DeleteGroups (key 42), versions 0-2.
+
+- with members: NON_EMPTY_GROUP; unknown: GROUP_ID_NOT_FOUND; each group for itself
+- the group's offsets go with it, durably before the answer
+"""
+
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import RequestError
+from headrace.wire.messages.k42_delete_groups import (
+    DeletableGroupResult,
+    DeleteGroupsRequest,
+    DeleteGroupsResponse,
+)
+
+
+async def handle(context: RequestContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse:
+    return DeleteGroupsResponse(
+        results=[await _delete(context, group_id) for group_id in request.groups_names]
+    )
+
+
+async def _delete(context: RequestContext, group_id: str) -> DeletableGroupResult:
+    result = DeletableGroupResult(group_id=group_id)
+    try:
+        await context.broker.groups.delete(group_id)
+    except RequestError as error:
+        result.error_code = error.code
+    return result
+
+
+API = Api(
+    ApiKey.DELETE_GROUPS,
+    versions=(0, 2),
+    request=DeleteGroupsRequest,
+    handle=handle,
+)
