@@ -8,6 +8,7 @@
 """
 
 from collections import Counter
+from typing import Final
 
 from headrace.broker.append import find_partition
 from headrace.broker.list_offsets import find_offset
@@ -23,7 +24,7 @@ from headrace.wire.messages.k02_list_offsets import (
     OffsetMark,
 )
 
-_FIRST_VERSION_OF = {
+_FIRST_VERSION_OF: Final[dict[int, int]] = {
     OffsetMark.MAX_TIMESTAMP: 7,
     OffsetMark.EARLIEST_LOCAL: 8,
     OffsetMark.LATEST_TIERED: 9,
