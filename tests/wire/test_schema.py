@@ -155,6 +155,17 @@ def test_defaults_are_not_shared_between_messages() -> None:
     assert decode(Sample, 0, old).tagged_words == []
 
 
+def test_messages_compare_and_show_themselves_by_value() -> None:
+    assert Words(["a"]) == Words(["a"])
+    assert Words(["a"]) != Words(["b"])
+    assert Words() != OneString()
+    assert repr(Words(["a"])) == "Words(words=['a'])"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Words())
+    with pytest.raises(AttributeError):
+        Words().word = []  # type: ignore[attr-defined]
+
+
 def test_an_ignorable_value_is_dropped_and_any_other_is_refused() -> None:
     ignorable = Sample(maybe="", maybe_raw=b"", identity=UUID(int=1), tagged_number=1)
     assert decode(Sample, 0, encode(ignorable, 0)).tagged_number == 9

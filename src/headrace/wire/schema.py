@@ -156,7 +156,7 @@ def nested(element: type[T], **options: Any) -> Any:
 @dataclass_transform()
 def struct(cls: type[T]) -> type[T]:
     """Declares what occurs inside messages only."""
-    return dataclasses.dataclass(slots=True)(cls)
+    return _dataclass(cls)
 
 
 @dataclass_transform()
@@ -164,11 +164,35 @@ def message(api_key: int, *, versions: tuple[int, int]) -> Callable[[type[T]], t
     """Declares a request or a response, and the first and last version that it describes."""
 
     def declare(cls: type[T]) -> type[T]:
-        made = dataclasses.dataclass(slots=True)(cls)
+        made = _dataclass(cls)
         _MESSAGES[made] = _Message(api_key, versions)
         return made
 
     return declare
+
+
+def _dataclass(cls: type[T]) -> type[T]:
+    """A slotted dataclass, made in a third of the time: a hundred of them are made at each start.
+
+    The comparison and the representation are shared instead of generated, and a docstring is there
+    so that none is derived from the signature.
+    """
+    cls.__doc__ = cls.__doc__ or cls.__name__
+    cls.__eq__ = _equal  # type: ignore[method-assign]
+    cls.__hash__ = None  # type: ignore[assignment]
+    cls.__repr__ = _represent  # type: ignore[method-assign]
+    return dataclasses.dataclass(slots=True, eq=False, repr=False)(cls)
+
+
+def _equal(one: Any, other: Any) -> Any:
+    if type(one) is not type(other):
+        return NotImplemented
+    return all(getattr(one, name) == getattr(other, name) for name in one.__slots__)
+
+
+def _represent(one: Any) -> str:
+    values = (f"{name}={getattr(one, name)!r}" for name in one.__slots__)
+    return f"{type(one).__name__}({', '.join(values)})"
 
 
 def versions_of(cls: type) -> range:
