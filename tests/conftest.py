@@ -13,9 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from headrace.testing import RunningBroker
+
+# No deadline for each example: codecs are compiled on first use, and a busy machine is no bug. The
+# timeout of a whole test stays.
+settings.register_profile("headrace", deadline=None)
+settings.load_profile("headrace")
 
 READY = re.compile(r"ready on kafka://(?P<address>(?P<host>[^ ]+):(?P<port>\d+))")
 
