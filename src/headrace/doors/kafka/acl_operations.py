@@ -1,4 +1,4 @@
-"""The bit fields of operations that Metadata, DescribeCluster and DescribeGroups answer when asked (KIP-430).
+"""The bit fields of operations (KIP-430) of Metadata, DescribeCluster and DescribeGroups, if asked.
 
 There are no ACLs, so everyone may do everything that the kind of resource knows; bit n is the
 protocol's ACL operation n.
