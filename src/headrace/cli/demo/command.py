@@ -1,0 +1,105 @@
+"""`headrace demo`: where the files go, what happens to signals, and what is printed at the end."""
+
+import json
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from headrace.cli.demo.display import choose
+from headrace.cli.demo.job import Course, DemoFailed, Job
+from headrace.cli.demo.report import Report
+from headrace.cli.failure import Exit, note
+
+__all__ = ["run"]
+
+
+def run(
+    *,
+    json_output: bool = False,
+    durability: str = "fsync",
+    data: Path | None = None,
+    events: int | None = None,
+    keep: bool = False,
+    timeout_s: float = 115.0,
+    serve: Callable[[int], list[str]] | None = None,
+) -> int:
+    """Run the demo; returns the exit code: 0 if every promise was kept.
+
+    data        the broker's data directory; kept. By default a temporary one, removed at the end
+    events      only the first so many events, sent over a few seconds (for tests)
+    keep        keep the temporary directory (data, logs of all processes, boards) and say where
+    timeout_s   give up after this long
+    serve       the command that starts another broker on a port, instead of `headrace serve`
+    """
+    directory = Path(tempfile.mkdtemp(prefix="headrace-demo-"))
+    course = Course(
+        directory=directory,
+        data=data or directory / "data",
+        durability=durability,
+        events=events,
+        timeout_s=timeout_s,
+        serve=serve,
+    )
+    try:
+        with _signals_interrupt():
+            report = _carry_through(course)
+        _show(report, json_output)
+    except DemoFailed as failure:
+        note(str(failure))
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        note("interrupted")
+        return Exit.INTERRUPTED
+    finally:
+        if keep:
+            note(f"kept {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    return Exit.FAILED if report.failures() else Exit.OK
+
+
+def _carry_through(course: Course) -> Report:
+    display = choose()
+    try:
+        return Job(course, display).run()
+    finally:
+        display.close()
+
+
+def _show(report: Report, json_output: bool) -> None:
+    if json_output:
+        print(json.dumps(report.to_json()))
+    else:
+        rows = report.rows()
+        names, values = (max(len(str(row[column])) for row in rows) for column in (0, 1))
+        for name, value, meaning in rows:
+            print(f"{name:<{names}}  {value:>{values}}  {meaning}".rstrip())
+        print(f"\n{report.crossing()}\n")
+        for example in report.findings.examples:
+            print(f"  {example}")
+    if json_output:
+        note(report.verdict())
+    else:
+        print(report.verdict())
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does, and only the first of them: then it cleans up."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
