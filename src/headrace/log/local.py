@@ -1,0 +1,426 @@
+"""A partition on this machine's disk: `contract.PartitionLog` over segments, producers, flusher.
+
+The road of an append: check the batch, ask the producer table, stamp it in place, one pwrite to
+the active segment, count. What follows depends on the durability policy:
+
+- *os*: the bytes are in the page cache and survive the process. The high watermark moves at once
+  and the producer is answered inside `append`.
+- *fsync*: the log joins the flusher's next round. When that is back, the high watermark moves to
+  where the log ended as the round began, and those who waited for that are answered.
+
+`tail` is where the log ends, `readable` is the high watermark as a place; both are replaced whole,
+because the flusher reads `tail` from its thread.
+
+What must not enter: topics, file formats, what is done once in a while (`upkeep`).
+"""
+
+import asyncio
+import errno
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from headrace.log import platform, upkeep
+from headrace.log.contract import (
+    ACKS_ALL,
+    ACKS_LEADER,
+    ACKS_NONE,
+    AppendDone,
+    Appended,
+    LogConfig,
+    LogOffsets,
+    ProducerSnapshot,
+    Slice,
+    TimestampedOffset,
+)
+from headrace.log.files import OpenFile
+from headrace.log.flusher import SyncJob, sync_job
+from headrace.log.marks import LogMark
+from headrace.log.producers import WrittenBatch
+from headrace.log.reader import Reader
+from headrace.log.reading import EMPTY_SLICE
+from headrace.log.recovery import Recovered
+from headrace.log.resources import Resources
+from headrace.log.segment import Segment, Tail
+from headrace.log.segments import Segments
+from headrace.wire.batch import check_from_producer, stamp, stamp_append_time
+from headrace.wire.errors import ErrorCode, RequestError
+
+__all__ = ["LocalLog"]
+
+CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
+"""Synced since the last checkpoint, before the next: the most that a start has to read."""
+
+_log = logging.getLogger(__name__)
+
+
+class LocalLog:
+    """Made by `LogStore.open_log`. What has no underscore but is not in the contract is for this
+    package."""
+
+    def __init__(
+        self,
+        directory: str,
+        config: LogConfig,
+        resources: Resources,
+        recovered: Recovered,
+        mark: LogMark,
+        new_directories: Sequence[str],
+    ) -> None:
+        """`new_directories` are to be synced before anything in them counts as durable."""
+        self.leader_epoch = 0
+        self.directory = directory
+        self.config = config
+        self.resources = resources
+        self.segments = Segments(recovered.segments)
+        self.start_offset = recovered.start_offset
+        self.producer_table = recovered.producers
+        active = self.segments.active
+        self.tail: Tail = (active.end_offset, active, active.size_bytes)
+        self.readable: Tail = self.tail
+        self.saved_bytes = active.end_bytes - recovered.scanned_bytes
+        """Up to where in the log's bytes the last checkpoint reaches."""
+        is_saved = recovered.scanned_bytes == recovered.cut_bytes == 0
+        self.saved = (self.start_offset, self.tail[0]) if is_saved else None
+        """(start, end) offset of the last checkpoint."""
+        self.upkeep = asyncio.Lock()
+        """Held by whoever writes checkpoints or removes segments."""
+        self.failed = False
+        """An I/O error left the disk in doubt: what is there counts only after a new start."""
+        self.is_closing = False
+        self._refusal: tuple[ErrorCode, str] | None = None
+        self._flusher = resources.flusher
+        self._mark = mark
+        self._reader = Reader(resources, self.segments, config.index_interval_bytes)
+        self._waiting: deque[tuple[int, AppendDone, Appended]] = deque()
+        """Unanswered appends, each until the high watermark is at its offset. Its bound is that
+        of the requests in flight, which the doors keep."""
+        self._watchers: dict[int, Callable[[], None]] = {}
+        self._watchers_made = 0
+        self._sealed_unsynced: tuple[Segment, ...] = ()
+        self._new_directories: tuple[str, ...] = tuple(new_directories)
+        self._queued = False
+        self._rounds_due = 0
+        self._rounds_over: asyncio.Event | None = None
+        self._checkpointing: asyncio.Task[None] | None = None
+
+    # Appending
+
+    def append(self, batch: memoryview, acks: int, done: AppendDone | None) -> None:
+        if self._refusal is not None:
+            raise RequestError(*self._refusal)
+        header = check_from_producer(batch)
+        is_idempotent = header.producer_id >= 0
+        if is_idempotent:
+            retry_of = self.producer_table.check(header)
+            if retry_of is not None:
+                self._answer_retry(retry_of, acks, done)
+                return
+        size = len(batch)
+        config = self.config
+        segment = self.segments.active
+        if segment.size_bytes + size > config.segment_bytes:
+            segment = self._segment_for(size)
+        file = segment.file or self._open_active()
+        base_offset = self.tail[0]
+        append_time_ms = -1
+        max_timestamp = header.max_timestamp
+        if config.append_time:
+            append_time_ms = max_timestamp = self.resources.now_ms()
+            stamp_append_time(batch, append_time_ms)
+        stamp(batch, base_offset, self.leader_epoch)
+        position = segment.size_bytes
+        end = position + size
+        try:
+            if platform.pwrite(file.fd, batch, position) != size:
+                self._write_rest(file.fd, batch, position)
+        except OSError as error:
+            raise self._not_written(file.fd, position, error) from error
+        next_offset = base_offset + header.records_count
+        segment.add(
+            position, end, base_offset, next_offset, max_timestamp, config.index_interval_bytes
+        )
+        if position == 0:
+            segment.first_append_ms = self.resources.now_ms()
+        if is_idempotent:
+            now_ms = self.resources.now_ms()
+            self.producer_table.record(header, base_offset, append_time_ms, now_ms)
+        self.tail = (next_offset, segment, end)
+        appended = Appended(base_offset, next_offset - 1, append_time_ms, self.start_offset, False)
+        self._acknowledge(appended, acks, done)
+
+    def _acknowledge(self, appended: Appended, acks: int, done: AppendDone | None) -> None:
+        """A batch was written at the log's end: answer now, or when it is durable."""
+        if self._flusher is None:
+            self.readable = self.tail
+            if done is not None and acks != ACKS_NONE:
+                done(appended)
+            if self._watchers:
+                self._tell_watchers()
+            return
+        if acks == ACKS_ALL:
+            if done is not None:
+                self._waiting.append((self.tail[0], done, appended))
+        elif acks == ACKS_LEADER and done is not None:
+            done(appended)
+        if not self._queued:
+            self._queue_sync()
+
+    def _answer_retry(self, first: WrittenBatch, acks: int, done: AppendDone | None) -> None:
+        if done is None or acks == ACKS_NONE:
+            return
+        appended = Appended(
+            first.base_offset, first.last_offset, first.log_append_time_ms, self.start_offset, True
+        )
+        if acks == ACKS_LEADER or first.last_offset < self.readable[0]:
+            done(appended)
+        else:
+            self._waiting.append((first.last_offset + 1, done, appended))
+
+    def _segment_for(self, size: int) -> Segment:
+        """The active segment does not take `size` bytes more: a new one, if any can."""
+        if size > self.config.segment_bytes:
+            raise RequestError(
+                ErrorCode.RECORD_LIST_TOO_LARGE,
+                f"the batch has {size} bytes, a segment at most {self.config.segment_bytes}",
+            )
+        if self.segments.active.size_bytes:
+            self.roll()
+        return self.segments.active
+
+    def _open_active(self) -> OpenFile:
+        """The active segment's file: created by the first append, or closed while idle."""
+        segment = self.segments.active
+        try:
+            return segment.open_for_writing()
+        except OSError as error:
+            raise _storage_error(f"{segment.path} cannot be opened: {error}") from error
+
+    def _write_rest(self, fd: int, batch: memoryview, position: int) -> None:
+        """The disk took a part of the batch; the rest tells why, or goes in. Raises OSError."""
+        written = platform.pwrite(fd, batch, position)
+        while written < len(batch):
+            more = platform.pwrite(fd, batch[written:], position + written)
+            if more == 0:
+                raise OSError(errno.ENOSPC, "the disk takes no more bytes")
+            written += more
+
+    def _not_written(self, fd: int, position: int, error: OSError) -> RequestError:
+        """Nothing was appended. What was written of the batch is taken away again, but if that
+        fails too it is overwritten by the next batch, or found torn by recovery."""
+        path = self.segments.active.path
+        _log.warning("%s: a batch was not written at position %d: %s", path, position, error)
+        try:
+            platform.truncate(fd, position)
+        except OSError as cleanup_error:
+            _log.warning("%s: its rest was not cut off: %s", path, cleanup_error)
+        return _storage_error(f"the batch was not written: {error}")
+
+    def roll(self) -> None:
+        """Seal the active segment and begin a new one. Raises RequestError."""
+        sealed = self.segments.active
+        try:
+            active = self.segments.roll()
+        except OSError as error:
+            raise _storage_error(f"a new segment cannot be made: {error}") from error
+        self._sealed_unsynced = (*self._sealed_unsynced, sealed)
+        if self.directory not in self._new_directories:
+            self._new_directories = (self.directory, *self._new_directories)
+        next_offset = self.tail[0]
+        if self.readable[0] == next_offset:
+            self.readable = (next_offset, active, 0)
+        self.tail = (next_offset, active, 0)
+        self._checkpoint_soon()
+
+    # Durability
+
+    def begin_sync(self) -> SyncJob:
+        """In the flusher's thread. `_queued` falls before `tail` is read: a batch appended just
+        now is in this round or, since it finds `_queued` down, in the next."""
+        self._queued = False
+        tail = self.tail
+        segments = (*self._sealed_unsynced, tail[1])
+        fds = [segment.file.fd for segment in segments if segment.file is not None]
+        return SyncJob(tail, fds, self._new_directories)
+
+    def mark_synced(self, job: SyncJob) -> None:
+        """In the flusher's thread, when the job is done."""
+        _, segment, position = job.tail
+        self._mark.set(segment.base_offset, position)
+
+    def end_sync(self, job: SyncJob, error: OSError | None) -> None:
+        """On the loop."""
+        self._rounds_due -= 1
+        if self._rounds_due == 0 and self._rounds_over is not None:
+            self._rounds_over.set()
+        if error is not None:
+            self.go_offline(f"{self.directory} is offline, a sync failed: {error}")
+        if not self.failed:
+            self._synced(job)
+            self._advance(job.tail)
+
+    async def durable(self) -> None:
+        """Wait until what has been appended by now is on the disk. Raises RequestError."""
+        if self.failed:
+            self.check()
+        if self._flusher is None:
+            job = self.begin_sync()
+            try:
+                await self.resources.run(sync_job, job)
+            except OSError as error:
+                self.go_offline(f"{self.directory} is offline, a sync failed: {error}")
+                self.check()
+            self._synced(job)
+        elif self.readable[0] < self.tail[0] or self._new_directories:
+            future: asyncio.Future[Appended | RequestError] = self.resources.loop.create_future()
+            nowhere = Appended(-1, -1, -1, self.start_offset, False)
+            self._waiting.append((self.tail[0], partial(_settle, future), nowhere))
+            self._queue_sync()
+            outcome = await future
+            if isinstance(outcome, RequestError):
+                raise outcome
+
+    def _queue_sync(self) -> None:
+        if not self._queued and self._flusher is not None:
+            self._queued = True
+            self._rounds_due += 1
+            self._flusher.put(self)
+
+    def _synced(self, job: SyncJob) -> None:
+        """The job's files and directories need no further sync."""
+        self._sealed_unsynced = tuple(
+            segment for segment in self._sealed_unsynced if segment.end_offset > job.tail[0]
+        )
+        if self._new_directories is job.directories:
+            self._new_directories = ()
+
+    def _advance(self, tail: Tail) -> None:
+        """The high watermark is at `tail`: answer those who waited for it."""
+        self.readable = self.tail if tail[0] == self.tail[0] else tail
+        high_watermark = tail[0]
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= high_watermark:
+            _, done, appended = waiting.popleft()
+            done(appended)
+        if self._watchers:
+            self._tell_watchers()
+        if tail[1].start_bytes + tail[2] - self.saved_bytes >= CHECKPOINT_BYTES:
+            self._checkpoint_soon()
+
+    def _checkpoint_soon(self) -> None:
+        if self._checkpointing is None or self._checkpointing.done():
+            self._checkpointing = self.resources.loop.create_task(
+                upkeep.checkpoint_in_background(self)
+            )
+
+    def go_offline(self, reason: str) -> None:
+        """An I/O error that cannot be taken back: nothing is acknowledged or read any more."""
+        if not self.failed:
+            self.failed = True
+            _log.error("%s", reason)
+            self.refuse(ErrorCode.KAFKA_STORAGE_ERROR, reason)
+
+    def refuse(self, code: ErrorCode, reason: str) -> None:
+        """From now on every call is refused, and so is every append not answered yet."""
+        self._refusal = code, reason
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        for _, done, _ in waiting:
+            done(RequestError(code, reason))
+        self._tell_watchers()
+
+    def check(self) -> None:
+        """Raises RequestError when the log cannot be used."""
+        if self._refusal is not None:
+            raise RequestError(*self._refusal)
+
+    async def sync_rounds_over(self) -> None:
+        """Wait until no thread holds a descriptor of this log, so that it can be closed."""
+        if self._rounds_due:
+            self._rounds_over = asyncio.Event()
+            await self._rounds_over.wait()
+
+    # Reading
+
+    async def read(self, offset: int, size_bytes_max: int, *, at_least_one: bool) -> Slice:
+        self.check()
+        readable = self.readable
+        if not self.start_offset <= offset <= readable[0]:
+            raise RequestError(
+                ErrorCode.OFFSET_OUT_OF_RANGE,
+                f"offset {offset} is not in {self.start_offset} to {readable[0]}",
+            )
+        if offset == readable[0]:
+            return EMPTY_SLICE
+        return await self._reader.read(offset, size_bytes_max, readable, at_least_one=at_least_one)
+
+    def offsets(self) -> LogOffsets:
+        high_watermark = self.readable[0]
+        return LogOffsets(self.start_offset, high_watermark, high_watermark, self.tail[0])
+
+    def readable_bytes_after(self, offset: int) -> int:
+        return self._reader.bytes_between(max(offset, self.start_offset), self.readable)
+
+    def notify(self, waiter: Callable[[], None]) -> Callable[[], None]:
+        self._watchers_made += 1
+        key = self._watchers_made
+        self._watchers[key] = waiter
+
+        def cancel() -> None:
+            self._watchers.pop(key, None)
+
+        return cancel
+
+    def _tell_watchers(self) -> None:
+        for watcher in tuple(self._watchers.values()):
+            watcher()
+
+    async def offset_for_time(self, timestamp_ms: int) -> TimestampedOffset | None:
+        self.check()
+        found = await self._reader.find_time(timestamp_ms, self.start_offset, self.readable)
+        if found is None:
+            return None
+        return TimestampedOffset(found.timestamp_ms, found.offset, self.leader_epoch)
+
+    # Keeping
+
+    def producers(self) -> list[ProducerSnapshot]:
+        return self.producer_table.snapshots()
+
+    def size_bytes(self) -> int:
+        return self.segments.size_bytes
+
+    def configure(self, config: LogConfig) -> None:
+        self.config = config
+        self._reader.interval_bytes = config.index_interval_bytes
+
+    def start_moved(self, offset: int, dropped: list[Segment]) -> None:
+        """The start is at `offset`, durably; the segments before it are no longer read."""
+        self.start_offset = offset
+        self.segments.drop(dropped)
+        self._reader.forget()
+        self._tell_watchers()
+
+    async def delete_before(self, offset: int) -> int:
+        self.check()
+        return await upkeep.delete_before(self, offset)
+
+    async def tidy(self, now_ms: int) -> int:
+        self.check()
+        return await upkeep.tidy(self, now_ms)
+
+    async def close(self) -> None:
+        await upkeep.close(self)
+
+
+def _settle(
+    future: "asyncio.Future[Appended | RequestError]", outcome: Appended | RequestError
+) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+def _storage_error(message: str) -> RequestError:
+    return RequestError(ErrorCode.KAFKA_STORAGE_ERROR, message)

@@ -1,0 +1,222 @@
+"""Reads of one log: by offset as a range of a file, by time as a record.
+
+A reader that goes on where it stopped costs no search: `_hints` remembers where the offsets lie
+that are likely to be asked for next. A read that finds all it needs in the page cache never leaves
+the loop's thread; headers that would have to come from the disk are walked in a thread.
+
+What must not enter: what may be read (start and high watermark are given), appending.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Final
+
+from headrace.log import platform
+from headrace.log.contract import MAX_TIMESTAMP, CorruptLogError, Slice
+from headrace.log.files import OpenFile
+from headrace.log.reading import EMPTY_SLICE, Cut, Wanted, find_cut, open_segment
+from headrace.log.resources import Resources
+from headrace.log.searching import Found, Readable, find_first, find_youngest
+from headrace.log.segment import BadBatchError, Segment, Tail, cached_reader_of, reader_of
+from headrace.log.segments import Segments
+from headrace.wire.errors import ErrorCode, RequestError
+
+__all__ = ["Reader"]
+
+HINTS_MAX: Final = 64
+"""Places remembered a log, one for each reader that goes its own way."""
+HOT_TAIL_BYTES: Final = 16 * 1024 * 1024
+"""What this process wrote last to a log is taken to be in the page cache, without asking."""
+
+_NOWHERE: Final = None, -1
+
+_log = logging.getLogger(__name__)
+
+
+class Reader:
+    """Loop thread only. `interval_bytes` is for indexes that must be rebuilt."""
+
+    def __init__(self, resources: Resources, segments: Segments, interval_bytes: int) -> None:
+        self._resources = resources
+        self._segments = segments
+        self.interval_bytes = interval_bytes
+        self._written_from = segments.active.end_bytes
+        self._hints: dict[int, tuple[Segment, int]] = {}
+
+    async def read(
+        self, offset: int, size_bytes_max: int, readable: Tail, *, at_least_one: bool
+    ) -> Slice:
+        """As `PartitionLog.read`, for an offset that is there and below the high watermark.
+        Raises RequestError: CORRUPT_MESSAGE for damage met, OFFSET_OUT_OF_RANGE when the segment
+        was deleted meanwhile, KAFKA_STORAGE_ERROR when it cannot be read."""
+        segment, position = self._hints.get(offset, _NOWHERE)
+        if segment is None or position == segment.size_bytes:  # it went on in the next segment
+            segment, position = self._segments.find(offset), -1
+        file = await self._opened(segment)
+        try:
+            limit_offset, limit_position = segment.end_offset, segment.size_bytes
+            if segment is readable[1]:
+                limit_offset, _, limit_position = readable
+            wanted = Wanted(
+                offset, position, size_bytes_max, at_least_one, limit_position, limit_offset
+            )
+            cut, hot = await self._cut(segment, file.fd, wanted)
+        except BaseException:
+            file.release()
+            raise
+        if cut.end == cut.position:
+            file.release()
+            return EMPTY_SLICE
+        self._remember(cut.next_offset, segment, cut.end)
+        size = cut.end - cut.position
+        cold = not hot and not platform.is_cached(file.fd, cut.position, size)
+        return Slice(file.fd, cut.position, size, cold, file.release)
+
+    def bytes_between(self, offset: int, readable: Tail) -> int:
+        """About how many bytes lie from `offset` on to the high watermark."""
+        high_watermark, last, limit = readable
+        if offset >= high_watermark:
+            self._remember(high_watermark, last, limit)
+            return 0
+        segment, position = self._hints.get(offset, _NOWHERE)
+        if segment is None:
+            segment = self._segments.find(offset)
+            position = _about_at(segment, offset)
+        return max(1, last.start_bytes + limit - segment.start_bytes - position)
+
+    def forget(self) -> None:
+        """Segments were deleted."""
+        self._hints.clear()
+
+    async def find_time(self, timestamp_ms: int, start: int, readable: Tail) -> Found | None:
+        """As `PartitionLog.offset_for_time`, for records from `start` to the high watermark."""
+        if timestamp_ms == MAX_TIMESTAMP:
+            return await self._find_youngest(start, readable)
+        for segment in self._readable_segments(start, readable):
+            if segment.max_timestamp >= timestamp_ms:
+                found = await self._search(segment, timestamp_ms, timestamp_ms, start, readable)
+                if found is not None:
+                    return found
+        return None
+
+    async def _find_youngest(self, start: int, readable: Tail) -> Found | None:
+        youngest: Found | None = None
+        for segment in self._readable_segments(start, readable):
+            if youngest is None or segment.max_timestamp > youngest.timestamp_ms:
+                found = await self._search(
+                    segment, MAX_TIMESTAMP, segment.max_timestamp, start, readable
+                )
+                if found is None or found.timestamp_ms < segment.max_timestamp:
+                    # The youngest is not readable, or its header promised too much: look at all.
+                    found = await self._search(segment, MAX_TIMESTAMP, -1, start, readable)
+                if youngest is None or (found and found.timestamp_ms > youngest.timestamp_ms):
+                    youngest = found
+        return youngest
+
+    def _readable_segments(self, start: int, readable: Tail) -> Iterator[Segment]:
+        for segment in list(self._segments):
+            if start < segment.end_offset and segment.base_offset < readable[0]:
+                yield segment
+
+    async def _search(
+        self, segment: Segment, wanted_ms: int, from_ms: int, start: int, readable: Tail
+    ) -> Found | None:
+        """Search one segment, from where its index knows only times before `from_ms`."""
+        file = await self._opened(segment)
+        try:
+            entry = segment.index.at_time(from_ms)
+            limit = readable[2] if segment is readable[1] else segment.size_bytes
+            where = Readable(reader_of(file.fd), entry, start, limit)
+            if entry.position >= limit:
+                return None
+            if wanted_ms == MAX_TIMESTAMP:
+                return await self._resources.run(find_youngest, where)
+            return await self._resources.run(find_first, where, wanted_ms)
+        except BadBatchError as error:
+            raise _corrupt(segment, error) from error
+        except OSError as error:
+            raise _unreadable(segment, error) from error
+        finally:
+            file.release()
+
+    async def _cut(self, segment: Segment, fd: int, wanted: Wanted) -> tuple[Cut, bool]:
+        """The cut, and whether it is known to be hot."""
+        hot_from = max(self._written_from, self._segments.active.end_bytes - HOT_TAIL_BYTES)
+        hot = wanted.position >= 0 and segment.start_bytes + wanted.position >= hot_from
+        index = segment.index
+        try:
+            try:
+                read = reader_of(fd) if hot else cached_reader_of(fd)
+                cut = find_cut(read, index, wanted)
+            except BlockingIOError:
+                cut = await self._resources.run(find_cut, reader_of(fd), index, wanted)
+        except BadBatchError as error:
+            raise _corrupt(segment, error) from error
+        except OSError as error:
+            raise _unreadable(segment, error) from error
+        return cut, segment.start_bytes + cut.position >= hot_from
+
+    async def _opened(self, segment: Segment) -> OpenFile:
+        """The segment's file, held for the caller, with its index in memory."""
+        file = segment.file
+        if file is None or not segment.is_index_loaded:
+            file = await self._open(segment)
+        if segment is not self._segments.active and segment.is_index_saved:
+            self._resources.sealed.used(segment)
+        return file.acquire()
+
+    async def _open(self, segment: Segment) -> OpenFile:
+        try:
+            fd, index = await self._resources.run(
+                open_segment, segment, self.interval_bytes, not segment.is_index_loaded
+            )
+        except CorruptLogError as error:
+            _log.error("%s", error)
+            raise RequestError(ErrorCode.CORRUPT_MESSAGE, str(error)) from error
+        except OSError as error:
+            if segment.dropped:
+                raise _deleted(segment) from error
+            raise _unreadable(segment, error) from error
+        file = OpenFile(fd)
+        if segment.dropped:
+            file.release()
+            raise _deleted(segment)
+        if segment.file is None:
+            segment.file = file
+        else:
+            file.release()
+        if index is not None and not segment.is_index_loaded:
+            segment.index = index
+            segment.is_index_loaded = True
+        return segment.file
+
+    def _remember(self, offset: int, segment: Segment, position: int) -> None:
+        hints = self._hints
+        if offset not in hints and len(hints) >= HINTS_MAX:
+            del hints[next(iter(hints))]
+        hints[offset] = segment, position
+
+
+def _about_at(segment: Segment, offset: int) -> int:
+    """About where in the segment `offset` lies, from what is in memory."""
+    if len(segment.index):
+        return segment.index.at_offset(offset).position
+    span = segment.end_offset - segment.base_offset
+    return (offset - segment.base_offset) * segment.size_bytes // max(span, 1)
+
+
+def _corrupt(segment: Segment, error: BadBatchError) -> RequestError:
+    message = f"{segment.path} is damaged {error}"
+    _log.error("%s", message)
+    return RequestError(ErrorCode.CORRUPT_MESSAGE, message)
+
+
+def _unreadable(segment: Segment, error: OSError) -> RequestError:
+    message = f"{segment.path} cannot be read: {error}"
+    _log.error("%s", message)
+    return RequestError(ErrorCode.KAFKA_STORAGE_ERROR, message)
+
+
+def _deleted(segment: Segment) -> RequestError:
+    message = f"offsets below {segment.end_offset} were deleted"
+    return RequestError(ErrorCode.OFFSET_OUT_OF_RANGE, message)

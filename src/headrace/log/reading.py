@@ -1,0 +1,109 @@
+"""Finding and cutting: which range of which file answers a read.
+
+Everything here is computed from the index and batch headers; batches are not looked into. The
+functions take how to read (`ReadAt`), so the same code runs on the loop with reads that refuse to
+wait for the disk, and in a thread with reads that may.
+
+What must not enter: offsets' meaning to readers (high watermark, start): `local` knows those.
+"""
+
+import asyncio
+import os
+from typing import Final, NamedTuple
+
+from headrace.log import platform
+from headrace.log.contract import Slice
+from headrace.log.index import SparseIndex
+from headrace.log.indexing import load_index
+from headrace.log.segment import BadBatchError, ReadAt, Segment, reader_of, walk
+
+__all__ = ["EMPTY_SLICE", "Cut", "Wanted", "find_cut", "open_segment", "warm"]
+
+WARM_PIECE_BYTES: Final = 1024 * 1024
+"""Read at once to bring a slice into the page cache."""
+
+
+def _nothing() -> None:
+    """An empty slice has nothing to release."""
+
+
+EMPTY_SLICE: Final = Slice(-1, 0, 0, False, _nothing)
+
+
+class Wanted(NamedTuple):
+    """A read within one segment, which is readable up to `limit_position`, where `limit_offset`
+    comes next. `position` is where a batch of base offset `offset` starts, -1 if not known."""
+
+    offset: int
+    position: int
+    size_bytes_max: int
+    at_least_one: bool
+    limit_position: int
+    limit_offset: int
+
+
+class Cut(NamedTuple):
+    """The bytes [position, end) of a segment are whole batches, up to `next_offset`."""
+
+    position: int
+    end: int
+    next_offset: int
+
+
+def find_cut(read: ReadAt, index: SparseIndex, wanted: Wanted) -> Cut:
+    """The whole batches that answer `wanted`. Raises BadBatchError, and what `read` raises."""
+    position, offset = wanted.position, wanted.offset
+    if position < 0:
+        position, offset = _locate(read, index, wanted)
+    border = position + wanted.size_bytes_max
+    if border >= wanted.limit_position:
+        return Cut(position, wanted.limit_position, wanted.limit_offset)
+    entry = index.at_position(border)
+    end, next_offset = position, offset
+    if entry.position > position:
+        end, next_offset = entry.position, entry.offset
+    for placed in walk(read, end, next_offset, wanted.limit_position):
+        if placed.end > border and not (wanted.at_least_one and placed.position == position):
+            break
+        end, next_offset = placed.end, placed.next_offset
+    return Cut(position, end, next_offset)
+
+
+def _locate(read: ReadAt, index: SparseIndex, wanted: Wanted) -> tuple[int, int]:
+    """(position, base offset) of the batch that holds the offset."""
+    entry = index.at_offset(wanted.offset)
+    for placed in walk(read, entry.position, entry.offset, wanted.limit_position):
+        if placed.next_offset > wanted.offset:
+            return placed.position, placed.base_offset
+    raise BadBatchError(wanted.limit_position, f"no batch with offset {wanted.offset} before it")
+
+
+def open_segment(
+    segment: Segment, interval_bytes: int, with_index: bool
+) -> tuple[int, SparseIndex | None]:
+    """An open descriptor and, when asked for, the index. Blocks on the disk.
+    Raises OSError, CorruptLogError."""
+    fd = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        index = load_index(segment, reader_of(fd), interval_bytes) if with_index else None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd, index
+
+
+async def warm(slice_: Slice) -> None:
+    """Bring a cold slice into the page cache, in a thread. Raises OSError."""
+    if slice_.size_bytes:
+        await asyncio.to_thread(_read_through, slice_.file, slice_.position, slice_.size_bytes)
+
+
+def _read_through(fd: int, position: int, size_bytes: int) -> None:
+    platform.will_need(fd, position, size_bytes)
+    scratch = memoryview(bytearray(min(WARM_PIECE_BYTES, size_bytes)))
+    end = position + size_bytes
+    while position < end:
+        got = platform.preadv(fd, [scratch[: end - position]], position)
+        if got == 0:
+            return
+        position += got

@@ -1,0 +1,191 @@
+"""Reading the unchecked tail of a segment: every byte, every CRC; and telling how it ends.
+
+What must not enter: the decision what a bad end means (`recovery`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from headrace.log import platform
+from headrace.log.segment import Placed
+from headrace.wire.batch import (
+    CRC_START,
+    HEADER_BYTES,
+    LENGTH_OVERHEAD_BYTES,
+    BatchHeader,
+    peek,
+)
+from headrace.wire.crc import crc32c
+
+__all__ = ["Scan", "find_batch", "has_lost_sector", "scan", "stray_offset"]
+
+SCAN_BYTES: Final = 4 * 1024 * 1024
+"""Read at once; a batch larger than that gets a buffer of its size."""
+SECTOR_BYTES: Final = 512
+"""The least that a disk writes whole, and that a power cut can lose."""
+SEARCH_BYTES_MAX: Final = 256 * 1024 * 1024
+"""How far behind a bad batch a valid one is looked for."""
+
+_MAGIC_AT: Final = 16
+_OFFSET_BYTES: Final = 8
+
+
+@dataclass(slots=True)
+class Scan:
+    """How a scan ended: `why` is None at the end of the file, else what is wrong there."""
+
+    why: str | None = None
+
+
+class _Window:
+    """A file seen through one buffer that moves along."""
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self._size = size
+        self._buffer = bytearray(min(SCAN_BYTES, size))
+        self._start = 0
+        self._filled = 0
+
+    def view(self, position: int, size_bytes: int) -> memoryview:
+        """`size_bytes` from `position`; fewer at the end of the file."""
+        size_bytes = min(size_bytes, self._size - position)
+        at = position - self._start
+        if at < 0 or at + size_bytes > self._filled:
+            if size_bytes > len(self._buffer):
+                self._buffer = bytearray(size_bytes)
+            self._start, self._filled, at = position, 0, 0
+            whole = memoryview(self._buffer)
+            while self._filled < size_bytes:
+                got = platform.preadv(self._fd, [whole[self._filled :]], position + self._filled)
+                if got == 0:
+                    break
+                self._filled += got
+        return memoryview(self._buffer)[at : min(at + size_bytes, self._filled)]
+
+
+def scan(
+    fd: int, position: int, offset: int, size: int, outcome: Scan
+) -> Iterator[tuple[BatchHeader, Placed]]:
+    """The valid batches from `position`, where one of base offset `offset` is expected, until
+    the end of the file at `size` or the first bytes that are none; says which in `outcome`."""
+    window = _Window(fd, size)
+    while position < size:
+        head = window.view(position, HEADER_BYTES)
+        if len(head) < HEADER_BYTES:
+            outcome.why = f"{len(head)} bytes are too few for a batch"
+            return
+        header = peek(head)
+        outcome.why = _wrong(header, offset, size - position)
+        if outcome.why is not None:
+            return
+        batch = window.view(position, header.size_bytes)
+        if crc32c(batch[CRC_START:]) != header.crc:
+            outcome.why = "the batch does not match its CRC-32C"
+            return
+        end = position + header.size_bytes
+        offset = header.next_offset
+        yield header, Placed(position, end, header.base_offset, offset, header.max_timestamp)
+        position = end
+
+
+def _wrong(header: BatchHeader, offset: int, room_bytes: int) -> str | None:
+    if header.magic != 2:
+        return f"magic {header.magic} is not that of a batch"
+    if header.base_offset != offset:
+        return f"a batch of offset {header.base_offset} where {offset} is expected"
+    if header.length < HEADER_BYTES - LENGTH_OVERHEAD_BYTES or header.last_offset_delta < 0:
+        return f"a batch of length {header.length}, last offset delta {header.last_offset_delta}"
+    if header.size_bytes > room_bytes:
+        return f"a batch of {header.size_bytes} bytes, {room_bytes} are left in the file"
+    return None
+
+
+def stray_offset(fd: int, position: int, size: int) -> int | None:
+    """The base offset of the valid batch at `position`, whatever it is; None if there is none."""
+    head = platform.pread(fd, _OFFSET_BYTES, position)
+    if len(head) < _OFFSET_BYTES:
+        return None
+    offset = int.from_bytes(head, "big", signed=True)
+    found = next(scan(fd, position, offset, size, Scan()), None)
+    return None if found is None else offset
+
+
+def find_batch(fd: int, position: int, size: int, above_offset: int) -> int | None:
+    """Where, after `position`, the first valid batch with a base offset above `above_offset`
+    starts; None if there is none within SEARCH_BYTES_MAX.
+
+    What stands at `position` may be a torn batch whose records hold batches (a copy of another
+    log). So one whose length fits is stepped over, and one that ends behind the file is followed
+    only by what reaches exactly to the end of the file.
+    """
+    data = _read_all(fd, position, min(size, position + SEARCH_BYTES_MAX))
+    tail = memoryview(data)
+    at, torn = 1, False
+    if len(tail) >= HEADER_BYTES:
+        header = peek(tail)
+        if _wrong(header, above_offset, len(tail)) is None:
+            at = header.size_bytes
+        else:
+            torn = _wrong(header, above_offset, header.size_bytes) is None
+    while True:
+        at = data.find(b"\x02", at + _MAGIC_AT) - _MAGIC_AT
+        if at < 0:
+            return None
+        end = _batch_end(tail, at, above_offset)
+        if end is not None and (not torn or _reaches_the_end(tail, end)):
+            return position + at
+        at += 1
+
+
+def _reaches_the_end(tail: memoryview, at: int | None) -> bool:
+    while at is not None and at < len(tail):
+        at = _batch_end(tail, at, -1)
+    return at is not None
+
+
+def _batch_end(tail: memoryview, at: int, above_offset: int) -> int | None:
+    """The end of the valid batch at `at`, None if there is none above `above_offset`."""
+    if len(tail) - at < HEADER_BYTES:
+        return None
+    header = peek(tail, at)
+    if header.base_offset <= above_offset:
+        return None
+    if _wrong(header, header.base_offset, len(tail) - at) is not None:
+        return None
+    end = at + header.size_bytes
+    return end if crc32c(tail[at + CRC_START : end]) == header.crc else None
+
+
+def _read_all(fd: int, position: int, end: int) -> bytearray:
+    buffer = bytearray(end - position)
+    filled = 0
+    while filled < len(buffer):
+        got = platform.preadv(fd, [memoryview(buffer)[filled:]], position + filled)
+        if got == 0:
+            break
+        filled += got
+    del buffer[filled:]
+    return buffer
+
+
+def has_lost_sector(fd: int, position: int, end: int) -> bool:
+    """Whether [position, end) holds a sector that was never written: it reads as zeros."""
+    return _zeros_at_the_start(fd, position, end) or _zero_sector(fd, position, end)
+
+
+def _zeros_at_the_start(fd: int, position: int, end: int) -> bool:
+    head = platform.pread(fd, min(HEADER_BYTES, end - position), position)
+    return len(head) > _MAGIC_AT and not any(head)
+
+
+def _zero_sector(fd: int, position: int, end: int) -> bool:
+    first = -(-position // SECTOR_BYTES) * SECTOR_BYTES
+    zeros = bytes(SECTOR_BYTES)
+    for start in range(first, end, SCAN_BYTES):
+        piece = platform.pread(fd, min(SCAN_BYTES, end - start), start)
+        for at in range(0, len(piece) - SECTOR_BYTES + 1, SECTOR_BYTES):
+            if piece[at] == 0 and piece.startswith(zeros, at):
+                return True
+    return False

@@ -1,0 +1,207 @@
+"""One data directory: who may use it, which logs are in it, how it is left.
+
+On the disk (`checkpoint`, `segment`, `index` and `marks` say what is in the files):
+
+    headrace.lock       held with flock while a process uses the directory; its process id
+    headrace.clean      there when the last process closed every log
+    headrace.marks      up to where each partition was synced
+    topics/<topic id, hex>/<partition>/
+        <base offset>.log, <base offset>.index, checkpoint
+
+What must not enter: topic names, configuration's meaning, the catalog's files.
+"""
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Literal
+from uuid import UUID
+
+from headrace.log import platform, upkeep
+from headrace.log.checkpoint import remove_if_there, write_durably
+from headrace.log.contract import LogConfig, PartitionLog
+from headrace.log.flusher import Flusher
+from headrace.log.local import LocalLog
+from headrace.log.marks import Marks
+from headrace.log.recovery import Recovered, recover
+from headrace.log.resources import DISK_THREADS, Resources
+from headrace.log.segment import DELETED_SUFFIX
+
+__all__ = ["DataDirectoryInUse", "LogStore"]
+
+LOCK_NAME: Final = "headrace.lock"
+CLEAN_NAME: Final = "headrace.clean"
+TOPICS_NAME: Final = "topics"
+
+_PID_BYTES_MAX: Final = 20
+_ID_CHARS: Final = 32
+
+_log = logging.getLogger(__name__)
+
+
+class DataDirectoryInUse(Exception):
+    """Another process works on the data directory: two writers would destroy it."""
+
+    def __init__(self, directory: str, pid: str) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"the data directory {directory} is in use by {holder}: stop it, or choose another "
+            "directory"
+        )
+        self.directory = directory
+        self.pid = pid
+
+
+class LogStore:
+    """Made by `open`, ended by `close`; used on the event loop's thread."""
+
+    def __init__(
+        self, directory: str, lock: int, resources: Resources, marks: Marks, *, was_clean: bool
+    ) -> None:
+        self.directory = directory
+        self.was_clean = was_clean
+        """Whether the process before this one closed every log."""
+        self._topics = os.path.join(directory, TOPICS_NAME)
+        self._lock = lock
+        self._resources = resources
+        self._marks = marks
+        self._logs: dict[tuple[UUID, int], LocalLog] = {}
+        self._is_whole = True
+        self._is_closed = False
+
+    @classmethod
+    def open(
+        cls,
+        directory: str,
+        *,
+        durability: Literal["fsync", "os"],
+        loop: asyncio.AbstractEventLoop,
+        now_ms: Callable[[], int],
+    ) -> "LogStore":
+        """Take the data directory, created if need be. Raises DataDirectoryInUse, OSError."""
+        directory = os.path.abspath(directory)
+        os.makedirs(os.path.join(directory, TOPICS_NAME), exist_ok=True)
+        lock = _take(directory)
+        try:
+            was_clean = _take_clean_marker(directory)
+            marks = Marks(directory)
+        except BaseException:
+            os.close(lock)
+            raise
+        executor = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="headrace-disk")
+        flusher = Flusher(loop) if durability == "fsync" else None
+        resources = Resources(loop, executor, flusher, now_ms)
+        store = cls(directory, lock, resources, marks, was_clean=was_clean)
+        if not was_clean and store.topic_ids():
+            _log.warning("%s was not closed cleanly: recovering its logs", directory)
+        return store
+
+    async def open_log(self, topic_id: UUID, partition: int, config: LogConfig) -> PartitionLog:
+        """Create the partition's log, or recover it. Raises CorruptLogError, OSError."""
+        topic_directory = os.path.join(self._topics, topic_id.hex)
+        directory = os.path.join(topic_directory, str(partition))
+        mark = self._marks.of(topic_id, partition)
+
+        def open_directory() -> tuple[Recovered, bool]:
+            is_new = not os.path.isdir(directory)
+            os.makedirs(directory, exist_ok=True)
+            recovered = recover(
+                directory,
+                index_interval_bytes=config.index_interval_bytes,
+                now_ms=self._resources.now_ms(),
+                mark=mark.found,
+            )
+            return recovered, is_new
+
+        try:
+            recovered, is_new = await self._resources.run(open_directory)
+        except BaseException:
+            self._is_whole = False
+            raise
+        new = (directory, topic_directory, self._topics) if is_new or not self.was_clean else ()
+        log = LocalLog(directory, config, self._resources, recovered, mark, new)
+        self._logs[topic_id, partition] = log
+        return log
+
+    async def delete_topic(self, topic_id: UUID) -> None:
+        """Remove the topic's files; its logs refuse every call from now on. Raises OSError."""
+        keys = [key for key in self._logs if key[0] == topic_id]
+        await asyncio.gather(*(upkeep.discard(self._logs.pop(key)) for key in keys))
+        self._marks.forget(topic_id)
+        await self._resources.run(_remove_tree, os.path.join(self._topics, topic_id.hex))
+
+    def topic_ids(self) -> set[UUID]:
+        """The topics on the disk."""
+        names = os.listdir(self._topics)
+        return {UUID(hex=name) for name in names if len(name) == _ID_CHARS and name.isalnum()}
+
+    def free_bytes(self) -> int:
+        facts = os.statvfs(self.directory)
+        return facts.f_bavail * facts.f_frsize
+
+    def total_bytes(self) -> int:
+        """What all open logs take."""
+        return sum(log.size_bytes() for log in self._logs.values())
+
+    async def close(self) -> None:
+        """Close every log, then say that all are. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await asyncio.gather(*(log.close() for log in self._logs.values()))
+        is_clean = self._is_whole and not any(log.failed for log in self._logs.values())
+        await self._resources.run(self._leave, is_clean)
+        self._resources.executor.shutdown()
+        os.close(self._lock)
+
+    def _leave(self, is_clean: bool) -> None:
+        if self._resources.flusher is not None:
+            self._resources.flusher.close()
+        self._marks.close()
+        if is_clean:
+            try:
+                write_durably(os.path.join(self.directory, CLEAN_NAME), b"")
+            except OSError as error:
+                _log.warning("%s: no clean marker was written: %s", self.directory, error)
+
+
+def _take(directory: str) -> int:
+    """Lock the directory for as long as the descriptor is open."""
+    path = os.path.join(directory, LOCK_NAME)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+    except OSError as error:
+        pid = os.pread(fd, _PID_BYTES_MAX, 0).decode("ascii", "replace")
+        os.close(fd)
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise DataDirectoryInUse(directory, pid) from error
+        raise
+    return fd
+
+
+def _take_clean_marker(directory: str) -> bool:
+    """Whether the marker was there; it is gone, durably, before any log changes."""
+    path = os.path.join(directory, CLEAN_NAME)
+    if not os.path.exists(path):
+        return False
+    remove_if_there(path)
+    platform.fsync_directory(directory)
+    return True
+
+
+def _remove_tree(path: str) -> None:
+    doomed = path + DELETED_SUFFIX
+    try:
+        os.rename(path, doomed)
+    except FileNotFoundError:
+        return
+    platform.fsync_directory(os.path.dirname(path))
+    shutil.rmtree(doomed)

@@ -1,0 +1,185 @@
+"""What a log does now and then: checkpoints, retention, moving its start, closing.
+
+Each of these waits for the disk in a thread and holds the log's `upkeep` lock, so that they come
+one after the other; appends and reads go on meanwhile. The order of writes is what makes a crash
+harmless at any point: a checkpoint is written only when what it speaks of is synced, and files go
+only when a checkpoint that does without them is durable.
+
+What must not enter: the hot road.
+"""
+
+import logging
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint, remove_if_there, write_durably
+from headrace.log.contract import LATEST
+from headrace.log.retention import expired_segments, should_roll
+from headrace.log.segment import DELETED_SUFFIX, Segment
+from headrace.wire.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from headrace.log.local import LocalLog
+
+__all__ = ["checkpoint_in_background", "close", "delete_before", "discard", "tidy"]
+
+_log = logging.getLogger(__name__)
+
+
+async def checkpoint_in_background(log: "LocalLog") -> None:
+    """A checkpoint that nobody waits for: if it fails, the next one comes later."""
+    async with log.upkeep:
+        try:
+            await _save(log, log.start_offset, [])
+        except (RequestError, OSError) as error:
+            _log.warning("%s: no checkpoint was written: %s", log.directory, error)
+
+
+async def delete_before(log: "LocalLog", offset: int) -> int:
+    """As `PartitionLog.delete_before`."""
+    async with log.upkeep:
+        log.check()
+        high_watermark = log.readable[0]
+        if offset == LATEST:
+            offset = high_watermark
+        if not 0 <= offset <= high_watermark:
+            raise RequestError(
+                ErrorCode.OFFSET_OUT_OF_RANGE,
+                f"the start can move to {high_watermark} at most, not to {offset}",
+            )
+        if offset > log.start_offset:
+            if offset == log.tail[0] and log.segments.active.size_bytes:
+                log.roll()
+            await _move_start(log, offset)
+        return log.start_offset
+
+
+async def tidy(log: "LocalLog", now_ms: int) -> int:
+    """As `PartitionLog.tidy`."""
+    log.producer_table.forget_idle(now_ms)
+    if should_roll(log.segments.active.facts(), log.config, now_ms):
+        try:
+            log.roll()
+        except RequestError as error:  # a full disk needs what follows the more
+            _log.warning("%s: the active segment was not rolled: %s", log.directory, error)
+    if len(log.segments) == 1:
+        return 0
+    async with log.upkeep:
+        log.check()
+        facts = [segment.facts() for segment in log.segments]
+        count = expired_segments(facts, log.config, now_ms)
+        if count:
+            await _move_start(log, max(log.start_offset, facts[count].base_offset))
+        return count
+
+
+async def close(log: "LocalLog") -> None:
+    """As `PartitionLog.close`."""
+    async with log.upkeep:
+        if log.is_closing:
+            return
+        log.is_closing = True
+        try:
+            if not log.failed:
+                await _save(log, log.start_offset, [])
+        except (RequestError, OSError) as error:
+            log.failed = True
+            _log.error("%s was not closed cleanly: %s", log.directory, error)
+        await _shut(log, ErrorCode.KAFKA_STORAGE_ERROR, "the log is closed")
+
+
+async def discard(log: "LocalLog") -> None:
+    """Stop using the log, whose files are about to be removed."""
+    async with log.upkeep:
+        log.is_closing = True
+        await _shut(log, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted")
+
+
+async def _shut(log: "LocalLog", code: ErrorCode, reason: str) -> None:
+    log.refuse(code, reason)
+    await log.sync_rounds_over()
+    for segment in log.segments:
+        log.resources.sealed.close(segment)
+        segment.close_file()
+
+
+async def _move_start(log: "LocalLog", offset: int) -> None:
+    """Make `offset` the start, durably, then delete the segments before it."""
+    dropped = log.segments.before(offset)
+    try:
+        await _save(log, offset, dropped)
+    except OSError as error:
+        raise RequestError(
+            ErrorCode.KAFKA_STORAGE_ERROR, f"the new start could not be written: {error}"
+        ) from error
+    log.start_moved(offset, dropped)
+    for segment in dropped:
+        log.resources.sealed.close(segment)
+        segment.close_file()
+    await log.resources.run(_delete_files, dropped)
+
+
+class _Snapshot(NamedTuple):
+    """What is to be written, as it was at one moment."""
+
+    checkpoint: bytes
+    indexes: list[tuple[str, bytes]]
+    sealed: list[Segment]
+    end_bytes: int
+
+
+async def _save(log: "LocalLog", start_offset: int, dropped: list[Segment]) -> None:
+    """Write a checkpoint of the log as it is now, but starting at `start_offset` and without the
+    `dropped` segments. Raises RequestError when the log is or goes offline, OSError."""
+    if log.saved == (start_offset, log.tail[0]):
+        return
+    snapshot = _snapshot(log, start_offset, dropped)
+    tail_offset = log.tail[0]
+    await log.durable()
+    await log.resources.run(_write, log.directory, snapshot)
+    log.saved = start_offset, tail_offset
+    log.saved_bytes = snapshot.end_bytes
+    for segment in snapshot.sealed:
+        if not segment.dropped:
+            segment.is_index_saved = True
+            log.resources.sealed.used(segment)
+
+
+def _snapshot(log: "LocalLog", start_offset: int, dropped: list[Segment]) -> _Snapshot:
+    kept = [segment for segment in log.segments if segment not in dropped]
+    checkpoint = Checkpoint(
+        start_offset,
+        log.tail[0],
+        [segment.facts() for segment in kept],
+        log.producer_table,
+    )
+    unsaved = [segment for segment in kept if not segment.is_index_saved and segment.size_bytes]
+    indexes = []
+    for segment in unsaved:
+        data = segment.index.encode(segment.base_offset, segment.size_bytes)
+        indexes.append((segment.index_path, data))
+    sealed = [segment for segment in unsaved if segment is not log.segments.active]
+    return _Snapshot(checkpoint.encode(), indexes, sealed, log.segments.active.end_bytes)
+
+
+def _write(directory: str, snapshot: _Snapshot) -> None:
+    for path, data in snapshot.indexes:
+        write_durably(path, data)
+    write_durably(os.path.join(directory, CHECKPOINT_NAME), snapshot.checkpoint)
+
+
+def _delete_files(segments: list[Segment]) -> None:
+    """Renamed first: what a crash leaves of a deletion is known for what it is."""
+    renamed = []
+    for segment in segments:
+        for path in (segment.path, segment.index_path):
+            try:
+                os.rename(path, path + DELETED_SUFFIX)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                _log.warning("%s could not be deleted: %s", path, error)
+                continue
+            renamed.append(path + DELETED_SUFFIX)
+    for path in renamed:
+        remove_if_there(path)
