@@ -1,0 +1,220 @@
+"""`headrace consume`: records of a topic on stdout, one a line.
+
+Without --follow it reads to where the topic ended when it began, and is done. With --group the
+group's members share the partitions, and an offset is committed only after the record has been
+written out: a crash repeats records and loses none.
+What must not enter: how a record is written as a line (`records`).
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from headrace.cli.connection import Connection
+from headrace.cli.failure import Exit, Failure, note, reporting
+from headrace.cli.offsets import Partition, Range, describe_topics, place, ranges
+from headrace.cli.options import Json, with_connection
+from headrace.cli.output import count_text, on_terminal
+from headrace.cli.positions import Place, Position
+from headrace.cli.progress import Progress
+from headrace.cli.reading import Reading
+from headrace.cli.records import as_json, as_text, as_value
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+__all__ = ["consume"]
+
+GROUP_ID: Final = "headrace-cli"
+"""The client wants one even where no group is used; nothing is ever committed to it."""
+
+
+COMMIT_INTERVAL_MS: Final = 1000
+QUEUE_BACKOFF_MS: Final = 10
+"""How long the client rests when its queue is full. Its own 1,000 ms leave us waiting: reading
+small records takes ten times as long."""
+
+
+class Format(Enum):
+    TEXT = "text"
+    JSON = "json"
+    VALUE = "value"
+
+
+_WRITERS: Final = {Format.TEXT: as_text, Format.JSON: as_json, Format.VALUE: as_value}
+
+
+@reporting
+@with_connection
+def consume(
+    connection: Connection,
+    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
+    from_: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="POSITION",
+            help="beginning, latest, an OFFSET, a time (2026-11-01T06:30, UTC) or how long ago "
+            "(-2h). With --group: where to begin if the group has not been there.",
+        ),
+    ] = "beginning",
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="POSITION",
+            help="Stop before this. Default: end, where the topic ends now.",
+        ),
+    ] = None,
+    max_: Annotated[
+        int | None, typer.Option("--max", "-n", min=1, help="Stop after so many records.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for more at the end, until Ctrl-C.")
+    ] = False,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", "-g", help="Share the work with the group's other members."),
+    ] = None,
+    partition: Annotated[
+        list[int] | None,
+        typer.Option("--partition", "-p", min=0, help="Only this one (repeatable)."),
+    ] = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="json: everything; value: as it is. Default: text."),
+    ] = None,
+    json_output: Json = False,
+) -> Exit:
+    """Read a topic's records."""
+    if json_output and format_ not in (None, Format.JSON):
+        raise Failure("--json and --format exclude each other", Exit.USAGE)
+    if follow and until is not None:
+        raise Failure("--follow and --until exclude each other", Exit.USAGE)
+    write = _WRITERS[Format.JSON if json_output else format_ or Format.TEXT]
+    start = Position.parse(from_, "--from")
+    stop = None if follow else Position.parse(until or "end", "--until")
+    admin = connection.admin()
+    [description] = describe_topics(connection, admin, [topic])
+    partitions = _choose(topic, [part.id for part in description.partitions], partition)
+    if group is not None:
+        _check_for_group(start, partition)
+    progress = Progress(f"consumed from {topic}", hidden=on_terminal(sys.stdout))
+    consumer = connection.consumer(_properties(group, start))
+    reading = Reading(connection, consumer, write, progress, max_)
+    with _stoppable(), progress:
+        try:
+            if group is None:
+                starts, stops = _bounds(connection, admin, partitions, start, stop)
+                reading.alone(starts, stops)
+            else:
+                reading.in_group(topic, _stops_of(connection, admin, stop))
+        except KeyboardInterrupt:
+            progress.stop()  # how --follow ends: no failure
+        finally:
+            consumer.close()  # leaves the group, and commits what was written out
+    if on_terminal(sys.stderr):
+        note(count_text(progress.records, "record"))
+    return Exit.OK
+
+
+def _check_for_group(start: Position, partition: list[int] | None) -> None:
+    if partition:
+        raise Failure("--group decides itself who reads which partition", Exit.USAGE)
+    if start.place not in (Place.EARLIEST, Place.LATEST):
+        raise Failure(
+            "--from: a group begins at the beginning or the latest, and goes on where it was; "
+            "`headrace group reset` puts it elsewhere",
+            Exit.USAGE,
+        )
+
+
+def _properties(group: str | None, start: Position) -> dict[str, Any]:
+    common = {"enable.partition.eof": True, "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS}
+    if group is None:
+        return common | {
+            "group.id": GROUP_ID,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+        }
+    return common | {
+        "group.id": group,
+        "auto.commit.interval.ms": COMMIT_INTERVAL_MS,
+        "enable.auto.offset.store": False,  # Reading stores what it has written out
+        "auto.offset.reset": start.place.value,
+    }
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: it leaves its group and commits."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _choose(topic: str, there: list[int], wanted: list[int] | None) -> list[Partition]:
+    for number in wanted or []:
+        if number not in there:
+            raise Failure(
+                f"topic {topic} has {count_text(len(there), 'partition')}, "
+                f"from 0 to {len(there) - 1}; there is no {number}"
+            )
+    return [(topic, number) for number in wanted or there]
+
+
+def _bounds(
+    connection: Connection,
+    admin: "AdminClient",
+    partitions: list[Partition],
+    start: Position,
+    stop: Position | None,
+) -> tuple[dict[Partition, int], dict[Partition, int] | None]:
+    """The offsets to read from and to stop before, of partitions that have anything to read."""
+    found = ranges(connection, admin, partitions)
+    starts = _within(place(connection, admin, start, found), found)
+    if stop is None:
+        return starts, None
+    stops = _stops(place(connection, admin, stop, found), found)
+    starts = {
+        partition: offset for partition, offset in starts.items() if offset < stops[partition]
+    }
+    return starts, {partition: stops[partition] for partition in starts}
+
+
+def _stops(wanted: dict[Partition, int], found: dict[Partition, Range]) -> dict[Partition, int]:
+    return {partition: min(offset, found[partition].end) for partition, offset in wanted.items()}
+
+
+def _stops_of(
+    connection: Connection, admin: "AdminClient", stop: Position | None
+) -> Callable[[list[Partition]], dict[Partition, int]] | None:
+    """The same for partitions that a group assigns later."""
+    if stop is None:
+        return None
+
+    def stops_of(partitions: list[Partition]) -> dict[Partition, int]:
+        found = ranges(connection, admin, partitions)
+        return _stops(place(connection, admin, stop, found), found)
+
+    return stops_of
+
+
+def _within(starts: dict[Partition, int], found: dict[Partition, Range]) -> dict[Partition, int]:
+    """`starts`, moved to where there are records; a move is told."""
+    placed = {}
+    for partition, offset in starts.items():
+        placed[partition] = min(max(offset, found[partition].start), found[partition].end)
+        if placed[partition] != offset:
+            note(
+                f"partition {partition[1]} has the offsets from {found[partition].start} to "
+                f"{found[partition].end}: reading from {placed[partition]} instead of {offset}"
+            )
+    return placed

@@ -1,0 +1,164 @@
+"""`headrace group`: list, describe, reset, delete.
+
+With --json one object a line, with these keys:
+
+    list      group, state, type
+    describe  group, state, type, assignor, coordinator, lag,
+              members [member_id, client_id, host, instance_id, partitions [[topic, partition]]],
+              partitions [topic, partition, committed, start, end, lag, member_id]
+    reset     group, executed, partitions [topic, partition, old, new, start, end]
+    delete    group, deleted
+
+`committed`, `old` and `new` are the offsets read next. What must not enter: anything that only
+Headrace would understand.
+"""
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from headrace.cli.connection import Connection
+from headrace.cli.failure import Exit, Failure, also, note, reporting
+from headrace.cli.group_reset import reset
+from headrace.cli.group_state import Group, PartitionState, find_group, state_name
+from headrace.cli.options import Json, Yes, command_group, confirm, with_connection
+from headrace.cli.output import count_text, print_json, print_table
+
+__all__ = ["app"]
+
+app = command_group("Look at consumer groups, move and delete them.")
+app.command("reset")(reset)
+
+_Groups = Annotated[list[str], typer.Argument(metavar="GROUP")]
+_LIST_HEADINGS: Final = ("GROUP", "STATE", "TYPE")
+_LAG_HEADINGS: Final = ("TOPIC", "PARTITION", "COMMITTED", "START", "END", "LAG", "CLIENT")
+_MEMBER_HEADINGS: Final = ("MEMBER", "CLIENT", "HOST", "PARTITIONS")
+
+
+@app.command("list")
+@reporting
+@with_connection
+def list_(connection: Connection, json_output: Json = False) -> Exit:
+    """List consumer groups."""
+    admin = connection.admin()
+    future = admin.list_consumer_groups(request_timeout=connection.timeout_s)
+    result = connection.wait(future, "list groups")
+    rows = sorted(
+        (found.group_id, state_name(found.state), found.type.name.lower()) for found in result.valid
+    )
+    if json_output:
+        for name, state, type_ in rows:
+            print_json({"group": name, "state": state, "type": type_})
+    elif rows:
+        print_table(_LIST_HEADINGS, rows)
+    elif not result.errors:
+        note("no groups; `headrace consume TOPIC --group NAME` makes one")
+    for error in result.errors:
+        note(f"list groups: {error}")
+    return Exit.FAILED if result.errors else Exit.OK
+
+
+@app.command("describe")
+@reporting
+@with_connection
+def describe(connection: Connection, groups: _Groups, json_output: Json = False) -> Exit:
+    """Show members, committed offsets and lag."""
+    admin = connection.admin()
+    code = Exit.OK
+    for index, name in enumerate(groups):
+        try:
+            found = find_group(connection, admin, name)
+        except Failure as failure:
+            code = also(failure)
+            continue
+        if json_output:
+            print_json(_described(found))
+            continue
+        if index:
+            print()
+        _show(found)
+    return code
+
+
+@app.command("delete")
+@reporting
+@with_connection
+def delete(
+    connection: Connection, groups: _Groups, yes: Yes = False, json_output: Json = False
+) -> Exit:
+    """Delete groups and their committed offsets."""
+    confirm(f"Delete {', '.join(groups)} and the offsets committed there?", yes)
+    admin = connection.admin()
+    wanted = list(dict.fromkeys(groups))
+    futures = admin.delete_consumer_groups(wanted, request_timeout=connection.timeout_s)
+    code = Exit.OK
+    for name, future in futures.items():
+        try:
+            connection.wait(future, f"delete group {name}")
+        except Failure as failure:
+            code = also(failure)
+            continue
+        if json_output:
+            print_json({"group": name, "deleted": True})
+        else:
+            print(f"deleted group {name}")
+    return code
+
+
+def _described(group: Group) -> dict[str, Any]:
+    return {
+        "group": group.name,
+        "state": group.state,
+        "type": group.type,
+        "assignor": group.assignor,
+        "coordinator": group.coordinator,
+        "lag": group.lag,
+        "members": [member._asdict() for member in group.members],
+        "partitions": [_partition(part) for part in group.partitions],
+    }
+
+
+def _partition(part: PartitionState) -> dict[str, Any]:
+    return {
+        "topic": part.topic,
+        "partition": part.partition,
+        "committed": part.committed,
+        "start": part.kept.start if part.kept else None,
+        "end": part.kept.end if part.kept else None,
+        "lag": part.lag,
+        "member_id": part.member.member_id if part.member else None,
+    }
+
+
+def _show(group: Group) -> None:
+    assignor = f", {group.assignor}" if group.assignor else ""
+    print(
+        f"{group.name}: {group.state}, {count_text(len(group.members), 'member')}, "
+        f"lag {group.lag:,} ({group.type}{assignor}, coordinator {group.coordinator})"
+    )
+    if group.partitions:
+        print()
+        print_table(
+            _LAG_HEADINGS,
+            (
+                (
+                    part.topic,
+                    part.partition,
+                    part.committed,
+                    part.kept.start if part.kept else None,
+                    part.kept.end if part.kept else None,
+                    part.lag,
+                    part.member.client_id if part.member else None,
+                )
+                for part in group.partitions
+            ),
+        )
+    if group.members:
+        print()
+        print_table(
+            _MEMBER_HEADINGS,
+            (
+                (member.member_id, member.client_id, member.host, len(member.partitions))
+                for member in group.members
+            ),
+        )

@@ -1,0 +1,366 @@
+"""`headrace topic`: create, list, describe, alter, delete.
+
+With --json one object a line, with these keys:
+
+    create    topic, created (false: it was there), partitions (null: the broker's default)
+    list      topic, partitions, replicas
+    describe  topic, topic_id, internal, partitions [partition, leader, replicas, isr, start, end],
+              configs {name: {value, source}}
+    alter     topic, configs (what was set; null: unset), partitions (null: as they were)
+    delete    topic, deleted
+
+What must not enter: anything that only Headrace would understand.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from headrace.cli.connection import Connection
+from headrace.cli.failure import Exit, Failure, also, note, reporting
+from headrace.cli.offsets import describe_topics, ranges
+from headrace.cli.options import (
+    Json,
+    Yes,
+    command_group,
+    confirm,
+    name_values,
+    with_connection,
+)
+from headrace.cli.output import count_text, print_json, print_table
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource
+    from confluent_kafka.admin._topic import TopicDescription
+
+__all__ = ["app"]
+
+app = command_group("Create, look at, change and delete topics.")
+
+_BROKER_DEFAULT: Final = -1
+_INTERNAL_PREFIX: Final = "__"
+
+_Topic = Annotated[str, typer.Argument(metavar="TOPIC")]
+_Topics = Annotated[list[str], typer.Argument(metavar="TOPIC")]
+_Config = Annotated[
+    list[str] | None,
+    typer.Option("--config", "-c", metavar="NAME=VALUE", help="Set a configuration (repeatable)."),
+]
+
+
+@app.command("create")
+@reporting
+@with_connection
+def create(
+    connection: Connection,
+    topics: _Topics,
+    partitions: Annotated[
+        int | None,
+        typer.Option("--partitions", "-p", min=1, help="Default: the broker's."),
+    ] = None,
+    replication: Annotated[
+        int | None,
+        typer.Option("--replication", min=1, help="Copies. Default: the broker's."),
+    ] = None,
+    config: _Config = None,
+    if_not_exists: Annotated[
+        bool, typer.Option("--if-not-exists", help="A topic that is there is no failure.")
+    ] = False,
+    json_output: Json = False,
+) -> Exit:
+    """Create topics."""
+    configs = name_values(config, "--config")
+    admin = connection.admin()
+    from confluent_kafka import KafkaError
+    from confluent_kafka.admin import NewTopic
+
+    wanted = [
+        NewTopic(
+            name,
+            num_partitions=partitions or _BROKER_DEFAULT,
+            replication_factor=replication or _BROKER_DEFAULT,
+            config=configs,
+        )
+        for name in dict.fromkeys(topics)
+    ]
+    futures = admin.create_topics(wanted, request_timeout=connection.timeout_s)
+    existing = KafkaError.TOPIC_ALREADY_EXISTS if if_not_exists else None
+    code = Exit.OK
+    for name, future in futures.items():
+        try:
+            created = _unless(connection, future, f"create topic {name}", existing)
+        except Failure as failure:
+            code = also(failure)
+            continue
+        if json_output:
+            print_json({"topic": name, "created": created, "partitions": partitions})
+        elif created:
+            shown = f" ({count_text(partitions, 'partition')})" if partitions else ""
+            print(f"created topic {name}{shown}")
+        else:
+            print(f"topic {name} exists already")
+    return code
+
+
+@app.command("list")
+@reporting
+@with_connection
+def list_(
+    connection: Connection,
+    internal: Annotated[
+        bool, typer.Option("--internal", help="Also the broker's own, named __...")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """List topics."""
+    found = connection.metadata(connection.admin(), None).topics
+    rows = [
+        (name, len(topic.partitions), max(map(_replicas, topic.partitions.values()), default=0))
+        for name, topic in sorted(found.items())
+        if internal or not name.startswith(_INTERNAL_PREFIX)
+    ]
+    if json_output:
+        for name, partitions, replicas in rows:
+            print_json({"topic": name, "partitions": partitions, "replicas": replicas})
+    elif rows:
+        print_table(("TOPIC", "PARTITIONS", "REPLICAS"), rows)
+    else:
+        note("no topics; create one with `headrace topic create NAME`")
+
+
+@app.command("describe")
+@reporting
+@with_connection
+def describe(
+    connection: Connection,
+    topics: _Topics,
+    all_configs: Annotated[
+        bool, typer.Option("--all-configs", help="Also configurations that have their default.")
+    ] = False,
+    json_output: Json = False,
+) -> None:
+    """Show partitions, offsets and configurations."""
+    admin = connection.admin()
+    for index, description in enumerate(describe_topics(connection, admin, topics)):
+        configs = _configs(connection, admin, description.name, all_configs)
+        if json_output:
+            print_json(_described(connection, admin, description, configs))
+            continue
+        if index:
+            print()
+        _show(_described(connection, admin, description, configs), all_configs)
+
+
+@app.command("alter")
+@reporting
+@with_connection
+def alter(
+    connection: Connection,
+    topic: _Topic,
+    config: _Config = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option("--unset", metavar="NAME", help="Back to the default (repeatable)."),
+    ] = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option("--partitions", "-p", min=1, help="The new number; it can only grow."),
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Change a topic's configurations or add partitions."""
+    changes: dict[str, str | None] = dict(name_values(config, "--config"))
+    for name in unset or []:
+        if name in changes:
+            raise Failure(f"{name} is both set and unset", Exit.USAGE)
+        changes[name] = None
+    if not changes and partitions is None:
+        raise Failure("nothing to change: say --config, --unset or --partitions", Exit.USAGE)
+    admin = connection.admin()
+    describe_topics(connection, admin, [topic])  # a topic that is not there is told as such
+    if changes:
+        _alter_configs(connection, admin, topic, changes)
+    if partitions is not None:
+        _add_partitions(connection, admin, topic, partitions)
+        note(
+            f"records with a key that are written from now on may go to another of {topic}'s "
+            "partitions than before: the order of a key holds on either side of this moment"
+        )
+    if json_output:
+        print_json({"topic": topic, "configs": changes, "partitions": partitions})
+        return
+    for name, value in changes.items():
+        print(f"{topic}: {name} is unset" if value is None else f"{topic}: {name}={value}")
+    if partitions is not None:
+        print(f"{topic}: {count_text(partitions, 'partition')}")
+
+
+@app.command("delete")
+@reporting
+@with_connection
+def delete(
+    connection: Connection, topics: _Topics, yes: Yes = False, json_output: Json = False
+) -> Exit:
+    """Delete topics and every record in them."""
+    confirm(f"Delete {', '.join(topics)} and every record in it?", yes)
+    admin = connection.admin()
+    futures = admin.delete_topics(list(dict.fromkeys(topics)), request_timeout=connection.timeout_s)
+    code = Exit.OK
+    for name, future in futures.items():
+        try:
+            connection.wait(future, f"delete topic {name}")
+        except Failure as failure:
+            code = also(failure)
+            continue
+        if json_output:
+            print_json({"topic": name, "deleted": True})
+        else:
+            print(f"deleted topic {name}")
+    return code
+
+
+def _unless(
+    connection: Connection, future: "Future[None]", what: str, harmless: int | None
+) -> bool:
+    """Whether it was done; False where it failed with the `harmless` code."""
+    from confluent_kafka import KafkaException
+
+    error = future.exception(timeout=connection.timeout_s)
+    if isinstance(error, KafkaException) and error.args[0].code() == harmless:
+        return False
+    connection.wait(future, what)
+    return True
+
+
+def _replicas(partition: Any) -> int:
+    return len(partition.replicas)
+
+
+def _configs(
+    connection: Connection, admin: "AdminClient", topic: str, all_configs: bool
+) -> "dict[str, ConfigEntry]":
+    """The topic's configurations by name, without those that have their default."""
+    resource = _resource(topic)
+    future = admin.describe_configs([resource], request_timeout=connection.timeout_s)[resource]
+    entries: dict[str, ConfigEntry] = connection.wait(future, f"configurations of {topic}")
+    return {
+        name: entry
+        for name, entry in sorted(entries.items())
+        if all_configs or _source(entry) != "default"
+    }
+
+
+def _source(entry: "ConfigEntry") -> str:
+    from confluent_kafka.admin import ConfigSource
+
+    names = {
+        ConfigSource.DYNAMIC_TOPIC_CONFIG.value: "topic",
+        ConfigSource.DYNAMIC_BROKER_CONFIG.value: "broker",
+        ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG.value: "broker",
+        ConfigSource.STATIC_BROKER_CONFIG.value: "broker",
+        ConfigSource.DEFAULT_CONFIG.value: "default",
+    }
+    source = entry.source.value if isinstance(entry.source, ConfigSource) else entry.source
+    return names.get(source, "unknown")
+
+
+def _described(
+    connection: Connection,
+    admin: "AdminClient",
+    topic: "TopicDescription",
+    configs: "dict[str, ConfigEntry]",
+) -> dict[str, Any]:
+    offsets = ranges(connection, admin, [(topic.name, part.id) for part in topic.partitions])
+    return {
+        "topic": topic.name,
+        "topic_id": str(topic.topic_id),
+        "internal": topic.is_internal,
+        "partitions": [
+            {
+                "partition": part.id,
+                "leader": part.leader.id if part.leader is not None else None,
+                "replicas": [node.id for node in part.replicas],
+                "isr": [node.id for node in part.isr],
+                "start": offsets[topic.name, part.id].start,
+                "end": offsets[topic.name, part.id].end,
+            }
+            for part in topic.partitions
+        ],
+        "configs": {
+            name: {"value": entry.value, "source": _source(entry)}
+            for name, entry in configs.items()
+        },
+    }
+
+
+def _show(topic: dict[str, Any], all_configs: bool) -> None:
+    parts = topic["partitions"]
+    offsets = sum(part["end"] - part["start"] for part in parts)
+    print(
+        f"{topic['topic']}: {count_text(len(parts), 'partition')}, "
+        f"{count_text(offsets, 'offset')} kept, id {topic['topic_id']}\n"
+    )
+    headings = ("PARTITION", "LEADER", "REPLICAS", "IN SYNC", "START", "END", "KEPT")
+    print_table(
+        headings,
+        (
+            (
+                part["partition"],
+                part["leader"],
+                ",".join(map(str, part["replicas"])),
+                ",".join(map(str, part["isr"])),
+                part["start"],
+                part["end"],
+                part["end"] - part["start"],
+            )
+            for part in parts
+        ),
+    )
+    if topic["configs"]:
+        print()
+        configs = topic["configs"].items()
+        print_table(
+            ("CONFIGURATION", "VALUE", "SET BY"),
+            [(name, entry["value"], entry["source"]) for name, entry in configs],
+        )
+    elif not all_configs:
+        print("\nevery configuration has its default (--all-configs shows them)")
+
+
+def _resource(topic: str, entries: "list[ConfigEntry] | None" = None) -> "ConfigResource":
+    from confluent_kafka.admin import ConfigResource, ResourceType
+
+    return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
+
+
+def _alter_configs(
+    connection: Connection, admin: "AdminClient", topic: str, changes: dict[str, str | None]
+) -> None:
+    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
+
+    entries = [
+        ConfigEntry(
+            name,
+            value,
+            incremental_operation=(
+                AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
+            ),
+        )
+        for name, value in changes.items()
+    ]
+    resource = _resource(topic, entries)
+    futures = admin.incremental_alter_configs([resource], request_timeout=connection.timeout_s)
+    connection.wait(futures[resource], f"alter topic {topic}")
+
+
+def _add_partitions(
+    connection: Connection, admin: "AdminClient", topic: str, partitions: int
+) -> None:
+    from confluent_kafka.admin import NewPartitions
+
+    futures = admin.create_partitions(
+        [NewPartitions(topic, partitions)], request_timeout=connection.timeout_s
+    )
+    connection.wait(futures[topic], f"add partitions to {topic}")
