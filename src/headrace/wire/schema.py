@@ -37,6 +37,7 @@ from headrace.wire.errors import MalformedError
 
 __all__ = [
     "MESSAGE_BYTES_MAX",
+    "api_key_of",
     "array",
     "blob",
     "boolean",
@@ -193,6 +194,11 @@ def _equal(one: Any, other: Any) -> Any:
 def _represent(one: Any) -> str:
     values = (f"{name}={getattr(one, name)!r}" for name in one.__slots__)
     return f"{type(one).__name__}({', '.join(values)})"
+
+
+def api_key_of(cls: type) -> int:
+    """The API whose request or response `cls` declares."""
+    return _MESSAGES[cls].api_key
 
 
 def versions_of(cls: type) -> range:
