@@ -38,13 +38,16 @@ class FakeStore:
         self.disk: dict[UUID, set[int]] = {}
         self.corrupt: set[tuple[UUID, int]] = set()
         self.open_fails_at: int | None = None
+        self.synced: list[UUID] = []
         self.opening = 0
         self.opening_most = 0
         self.logs: list[FakeLog] = []
         self.gate: asyncio.Event | None = None
         """Opening waits for it."""
 
-    async def open_log(self, topic_id: UUID, partition: int, config: LogConfig) -> FakeLog:
+    async def open_log(
+        self, topic_id: UUID, partition: int, config: LogConfig, *, must_exist: bool = False
+    ) -> FakeLog:
         self.opening += 1
         self.opening_most = max(self.opening_most, self.opening)
         try:
@@ -53,6 +56,8 @@ class FakeStore:
                 await self.gate.wait()
         finally:
             self.opening -= 1
+        if must_exist and partition not in self.disk.get(topic_id, ()):
+            raise CorruptLogError("the directory is missing")
         if partition == self.open_fails_at:
             raise OSError(28, "No space left on device")
         if (topic_id, partition) in self.corrupt:
@@ -60,6 +65,9 @@ class FakeStore:
         self.disk.setdefault(topic_id, set()).add(partition)
         self.logs.append(FakeLog(config))
         return self.logs[-1]
+
+    async def sync_topic(self, topic_id: UUID) -> None:
+        self.synced.append(topic_id)
 
     async def delete_topic(self, topic_id: UUID) -> None:
         self.disk.pop(topic_id, None)

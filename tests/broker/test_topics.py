@@ -272,6 +272,32 @@ def test_a_topic_whose_files_are_missing_is_offline_not_empty(with_topics, store
     assert "missing" in caplog.text
 
 
+def test_a_partition_whose_directory_is_missing_is_offline_not_empty(with_topics, store):
+    topic = with_topics(lambda world: world.topics.create("t", 2))
+    store.disk[topic.id].remove(1)
+
+    async def body(world):
+        states = [partition.is_offline for partition in world.topics.get("t").partitions]
+        assert states == [False, True]
+
+    with_topics(body)
+
+
+def test_directories_are_durable_before_the_row(with_topics, store):
+    async def body(world):
+        def insert(row):
+            assert store.synced == [row.id]
+            raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, "enough seen")
+
+        with (
+            mock.patch.object(world.catalog.topics, "insert", insert),
+            refused(ErrorCode.KAFKA_STORAGE_ERROR, "enough seen"),
+        ):
+            await world.topics.create("t", 3)
+
+    with_topics(body)
+
+
 def test_a_topic_whose_configuration_is_not_understood_is_offline(with_topics):
     async def meddle(world):
         topic = await world.topics.create("t", 1)

@@ -26,7 +26,11 @@ _log = logging.getLogger(__name__)
 class LogStore(Protocol):
     """What topics need of the store of logs."""
 
-    async def open_log(self, topic_id: UUID, partition: int, config: LogConfig) -> PartitionLog: ...
+    async def open_log(
+        self, topic_id: UUID, partition: int, config: LogConfig, *, must_exist: bool = False
+    ) -> PartitionLog: ...
+
+    async def sync_topic(self, topic_id: UUID) -> None: ...
 
     async def delete_topic(self, topic_id: UUID) -> None: ...
 
@@ -67,7 +71,7 @@ class TopicLogs:
     async def make(
         self, topic_id: UUID, indexes: Iterable[int], config: LogConfig
     ) -> list[PartitionLog]:
-        """New logs: all of them or, after an error, none that is open.
+        """New logs, durably there: all of them or, after an error, none that is open.
 
         Raises RequestError(KAFKA_STORAGE_ERROR).
         """
@@ -75,16 +79,20 @@ class TopicLogs:
             *(self._open(topic_id, index, config) for index in indexes), return_exceptions=True
         )
         logs = [result for result in results if not isinstance(result, BaseException)]
-        errors = [result for result in results if isinstance(result, BaseException)]
-        if not errors:
-            return logs
-        for log in logs:
-            await log.close()
-        if isinstance(errors[0], OSError | CorruptLogError):
-            raise RequestError(
-                ErrorCode.KAFKA_STORAGE_ERROR, f"its logs cannot be made: {errors[0]}"
-            ) from errors[0]
-        raise errors[0]
+        try:
+            for result in results:
+                if isinstance(result, BaseException):
+                    raise result
+            await self._store.sync_topic(topic_id)
+        except BaseException as error:
+            for log in logs:
+                await log.close()
+            if isinstance(error, OSError | CorruptLogError):
+                raise RequestError(
+                    ErrorCode.KAFKA_STORAGE_ERROR, f"its logs cannot be made: {error}"
+                ) from error
+            raise
+        return logs
 
     async def remove(self, topic_id: UUID, name: str) -> None:
         """Remove a topic's files; what cannot be removed now is an orphan at the next start."""
@@ -98,13 +106,15 @@ class TopicLogs:
                 error,
             )
 
-    async def _open(self, topic_id: UUID, index: int, config: LogConfig) -> PartitionLog:
+    async def _open(
+        self, topic_id: UUID, index: int, config: LogConfig, *, must_exist: bool = False
+    ) -> PartitionLog:
         async with self._opening:
-            return await self._store.open_log(topic_id, index, config)
+            return await self._store.open_log(topic_id, index, config, must_exist=must_exist)
 
     async def _open_known(self, row: TopicRow, index: int, config: LogConfig) -> PartitionLog:
         try:
-            return await self._open(row.id, index, config)
+            return await self._open(row.id, index, config, must_exist=True)
         except (CorruptLogError, RequestError, OSError) as error:
             _log.error("partition %s-%d is offline: %s", row.name, index, error)
             return OfflineLog(str(error))

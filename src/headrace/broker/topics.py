@@ -2,10 +2,10 @@
 
 A row in the catalog is what makes a topic exist. From that follow the orders of work:
 
-- **create**: the logs' directories first, then the row, then the answer. A crash in between leaves
-  directories without a row: orphans, removed at the next start. So a topic with a row always had
-  its directories, and one whose directory is missing at a start has lost data: that partition goes
-  offline with a message, it is never quietly begun anew.
+- **create**: the logs' directories first, durably, then the row, then the answer. A crash in
+  between leaves directories without a row: orphans, removed at the next start. So a topic with a
+  row always had its directories, and one whose directory is missing at a start has lost data: that
+  partition goes offline with a message, it is never quietly begun anew.
 - **delete**: the name disappears, then the row together with all offsets committed for it, then
   the files. A crash in between leaves orphans again. A topic made anew has a new id.
 - **add partitions**: directories, row, answer, like create.

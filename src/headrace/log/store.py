@@ -24,7 +24,7 @@ from uuid import UUID
 
 from headrace.log import platform, upkeep
 from headrace.log.checkpoint import remove_if_there, write_durably
-from headrace.log.contract import LogConfig, PartitionLog
+from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog
 from headrace.log.flusher import Flusher
 from headrace.log.local import LocalLog
 from headrace.log.marks import Marks
@@ -88,6 +88,7 @@ class LogStore:
         os.makedirs(os.path.join(directory, TOPICS_NAME), exist_ok=True)
         lock = _take(directory)
         try:
+            _remove_leftovers(os.path.join(directory, TOPICS_NAME))
             was_clean = _take_clean_marker(directory)
             marks = Marks(directory)
         except BaseException:
@@ -101,14 +102,19 @@ class LogStore:
             _log.warning("%s was not closed cleanly: recovering its logs", directory)
         return store
 
-    async def open_log(self, topic_id: UUID, partition: int, config: LogConfig) -> PartitionLog:
-        """Create the partition's log, or recover it. Raises CorruptLogError, OSError."""
+    async def open_log(
+        self, topic_id: UUID, partition: int, config: LogConfig, *, must_exist: bool = False
+    ) -> PartitionLog:
+        """Create the partition's log, or recover it. Raises CorruptLogError, also when it
+        `must_exist` and its directory does not, and OSError."""
         topic_directory = os.path.join(self._topics, topic_id.hex)
         directory = os.path.join(topic_directory, str(partition))
         mark = self._marks.of(topic_id, partition)
 
         def open_directory() -> tuple[Recovered, bool]:
             is_new = not os.path.isdir(directory)
+            if is_new and must_exist:
+                raise CorruptLogError(f"the directory {directory} is missing")
             os.makedirs(directory, exist_ok=True)
             recovered = recover(
                 directory,
@@ -128,6 +134,15 @@ class LogStore:
         self._logs[topic_id, partition] = log
         return log
 
+    async def sync_topic(self, topic_id: UUID) -> None:
+        """Make it durable that the topic's directories exist. Raises OSError."""
+
+        def sync() -> None:
+            platform.fsync_directory(os.path.join(self._topics, topic_id.hex))
+            platform.fsync_directory(self._topics)
+
+        await self._resources.run(sync)
+
     async def delete_topic(self, topic_id: UUID) -> None:
         """Remove the topic's files; its logs refuse every call from now on. Raises OSError."""
         keys = [key for key in self._logs if key[0] == topic_id]
@@ -140,7 +155,13 @@ class LogStore:
         names = os.listdir(self._topics)
         return {UUID(hex=name) for name in names if len(name) == _ID_CHARS and name.isalnum()}
 
+    def volume_bytes(self) -> int:
+        """The size of the volume that the directory is on."""
+        facts = os.statvfs(self.directory)
+        return facts.f_blocks * facts.f_frsize
+
     def free_bytes(self) -> int:
+        """What the volume has left."""
         facts = os.statvfs(self.directory)
         return facts.f_bavail * facts.f_frsize
 
@@ -195,6 +216,13 @@ def _take_clean_marker(directory: str) -> bool:
     remove_if_there(path)
     platform.fsync_directory(directory)
     return True
+
+
+def _remove_leftovers(topics: str) -> None:
+    """Finish the removals that a crash interrupted."""
+    for name in os.listdir(topics):
+        if name.endswith(DELETED_SUFFIX):
+            shutil.rmtree(os.path.join(topics, name))
 
 
 def _remove_tree(path: str) -> None:

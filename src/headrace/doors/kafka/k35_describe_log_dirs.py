@@ -35,7 +35,7 @@ async def handle(
         error_code=ErrorCode.NONE,
         log_dir=broker.data_dir,
         topics=[topic for topic in topics if topic.partitions],
-        total_bytes=broker.store.total_bytes(),
+        total_bytes=broker.store.volume_bytes(),
         usable_bytes=broker.store.free_bytes(),
     )
     return DescribeLogDirsResponse(results=[directory])
