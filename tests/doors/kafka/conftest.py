@@ -1,0 +1,58 @@
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.log.contract import ACKS_ALL
+from headrace.wire import schema
+from headrace.wire.records import Record, build_batch
+
+
+class Asker:
+    """Asks handlers as a connection would: through the bytes of a version, there and back."""
+
+    def __init__(self, broker: Any) -> None:
+        self.broker = broker
+
+    async def ask(self, api: Api, version: int, request: Any) -> Any:
+        context = RequestContext(self.broker, version, "tests", "127.0.0.1", 1)
+        asked = schema.decode(type(request), version, schema.encode(request, version))
+        answer = await api.handle(context, asked)
+        return schema.decode(type(answer), version, schema.encode(answer, version))
+
+
+@pytest.fixture
+def with_broker(tmp_path: Path) -> Callable[..., Any]:
+    """Run `body(asker)` with a broker on this test's directory; each call opens it anew."""
+
+    def run(body: Callable[[Asker], Coroutine[Any, Any, Any]], **options: Any) -> Any:
+        from headrace.broker.broker import Broker, BrokerOptions
+
+        async def opened() -> Any:
+            broker = await Broker.open(BrokerOptions(str(tmp_path / "data"), "os", **options))
+            broker.advertise("127.0.0.1", 9092)
+            try:
+                return await body(Asker(broker))
+            finally:
+                await broker.close()
+
+        return asyncio.run(opened())
+
+    return run
+
+
+@pytest.fixture
+def fill() -> Callable[[Any, int], Coroutine[Any, Any, None]]:
+    """`await fill(partition, count)` appends as many batches of one record, and waits for them."""
+
+    async def append(partition: Any, count: int) -> None:
+        for number in range(count):
+            done = asyncio.get_running_loop().create_future()
+            batch = build_batch([Record(timestamp_ms=number, value=b"v%d" % number)])
+            partition.log.append(memoryview(bytearray(batch)), ACKS_ALL, done.set_result)
+            await done
+
+    return append
