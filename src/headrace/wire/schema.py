@@ -211,8 +211,16 @@ _decoders: Final[dict[tuple[type, int], Callable[[bytes, int], tuple[Any, int]]]
 _encoders: Final[dict[tuple[type, int], Callable[[bytearray, Any], None]]] = {}
 
 
-def decode(cls: type[T], version: int, view: bytes | memoryview, position: int = 0) -> T:
-    """The message of type `cls` that fills `view` from `position` to the end.
+def decode(
+    cls: type[T],
+    version: int,
+    view: bytes | memoryview,
+    position: int = 0,
+    *,
+    trailing: bool = False,
+) -> T:
+    """The message of type `cls` that fills `view` from `position` to the end, or with `trailing`
+    the one that begins there, whatever follows it.
 
     Raises MalformedError for bytes that are no such message (truncated, trailing bytes, negative
     or impossible lengths, bad UTF-8), ValueError for a version that `cls` does not describe.
@@ -232,7 +240,7 @@ def decode(cls: type[T], version: int, view: bytes | memoryview, position: int =
         raise MalformedError(f"{cls.__name__} v{version}: a string is not UTF-8") from error
     except MalformedError as error:
         raise MalformedError(f"{cls.__name__} v{version}: {error}") from error
-    if end != size:
+    if end != size and not trailing:
         raise MalformedError(f"{cls.__name__} v{version}: {size - end} bytes follow the message")
     return decoded  # type: ignore[no-any-return]
 

@@ -34,7 +34,9 @@ def decode_request(api: Api, head: RequestHead, frame: memoryview) -> Any:
     """The request message, detached from the buffer. Raises MalformedError."""
     if head.api_key == ApiKey.API_VERSIONS and head.api_version > api.versions[1]:
         return api.request()
-    return schema.decode(api.request, head.api_version, frame, head.body)
+    # Bytes after the message are overlooked, as Kafka does: librdkafka (2.16 at least) leaves
+    # three there when it asks for the metadata of all topics in version 13.
+    return schema.decode(api.request, head.api_version, frame, head.body, trailing=True)
 
 
 def encode_response(api: Api, head: RequestHead, response: Any) -> bytes:
