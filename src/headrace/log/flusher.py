@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Final, NamedTuple, Protocol
 
 from headrace.log import platform
+from headrace.log.files import OpenFile
 from headrace.log.segment import Tail
 
 __all__ = ["Flusher", "SyncJob", "Syncable", "sync_job"]
@@ -30,15 +31,16 @@ SYNC_THREADS: Final = 4
 
 
 class SyncJob(NamedTuple):
-    """What makes a log durable up to `tail`: syncing these files, then these directories."""
+    """What makes a log durable up to `tail`: syncing these files, then these directories. The
+    files are held open for it."""
 
     tail: Tail
-    fds: Sequence[int]
+    files: Sequence[OpenFile]
     directories: Sequence[str]
 
 
 class Syncable(Protocol):
-    """A log as the flusher sees it. The descriptors of a job stay open until `end_sync`."""
+    """A log as the flusher sees it."""
 
     def begin_sync(self) -> SyncJob:
         """In a flusher's thread: what has been appended by now."""
@@ -52,8 +54,8 @@ class Syncable(Protocol):
 
 def sync_job(job: SyncJob) -> None:
     """Blocks on the disk. Raises OSError, which is final."""
-    for fd in job.fds:
-        platform.fdatasync(fd)
+    for file in job.files:
+        platform.fdatasync(file.fd)
     for directory in job.directories:
         platform.fsync_directory(directory)
 
@@ -85,6 +87,8 @@ class Flusher:
             round_ = [log for log in logs if log is not None]
             if round_:
                 results = self._sync_all(round_)
+                if self._loop.is_closed():
+                    return
                 self._loop.call_soon_threadsafe(self._tell, results)
             if len(round_) < len(logs):
                 return

@@ -15,12 +15,12 @@ What must not enter: topics, file formats, what is done once in a while (`upkeep
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
 
 from headrace.log import platform, upkeep
 from headrace.log.contract import (
@@ -49,9 +49,6 @@ from headrace.wire.batch import check_from_producer, stamp, stamp_append_time
 from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["LocalLog"]
-
-CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
-"""Synced since the last checkpoint, before the next: the most that a start has to read."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +86,8 @@ class LocalLog:
         """Held by whoever writes checkpoints or removes segments."""
         self.failed = False
         """An I/O error left the disk in doubt: what is there counts only after a new start."""
+        self.tidied_at = -1
+        """The end offset when the log was tidied last."""
         self.is_closing = False
         self._refusal: tuple[ErrorCode, str] | None = None
         self._flusher = resources.flusher
@@ -232,7 +231,7 @@ class LocalLog:
         if self.readable[0] == next_offset:
             self.readable = (next_offset, active, 0)
         self.tail = (next_offset, active, 0)
-        self._checkpoint_soon()
+        self.checkpoint_soon()
 
     # Durability
 
@@ -241,9 +240,13 @@ class LocalLog:
         now is in this round or, since it finds `_queued` down, in the next."""
         self._queued = False
         tail = self.tail
-        segments = (*self._sealed_unsynced, tail[1])
-        fds = [segment.file.fd for segment in segments if segment.file is not None]
-        return SyncJob(tail, fds, self._new_directories)
+        files = []
+        for segment in (*self._sealed_unsynced, tail[1]):
+            file = segment.file
+            if file is not None:  # else it was synced, saved and closed
+                with contextlib.suppress(ValueError):
+                    files.append(file.acquire())
+        return SyncJob(tail, files, self._new_directories)
 
     def mark_synced(self, job: SyncJob) -> None:
         """In the flusher's thread, when the job is done."""
@@ -252,6 +255,7 @@ class LocalLog:
 
     def end_sync(self, job: SyncJob, error: OSError | None) -> None:
         """On the loop."""
+        _release(job)
         self._rounds_due -= 1
         if self._rounds_due == 0 and self._rounds_over is not None:
             self._rounds_over.set()
@@ -268,10 +272,12 @@ class LocalLog:
         if self._flusher is None:
             job = self.begin_sync()
             try:
-                await self.resources.run(sync_job, job)
+                await self.resources.tend(sync_job, job)
             except OSError as error:
                 self.go_offline(f"{self.directory} is offline, a sync failed: {error}")
                 self.check()
+            finally:
+                _release(job)
             self._synced(job)
         elif self.readable[0] < self.tail[0] or self._new_directories:
             future: asyncio.Future[Appended | RequestError] = self.resources.loop.create_future()
@@ -306,10 +312,10 @@ class LocalLog:
             done(appended)
         if self._watchers:
             self._tell_watchers()
-        if tail[1].start_bytes + tail[2] - self.saved_bytes >= CHECKPOINT_BYTES:
-            self._checkpoint_soon()
+        if tail[1].start_bytes + tail[2] - self.saved_bytes >= upkeep.CHECKPOINT_BYTES:
+            self.checkpoint_soon()
 
-    def _checkpoint_soon(self) -> None:
+    def checkpoint_soon(self) -> None:
         if self._checkpointing is None or self._checkpointing.done():
             self._checkpointing = self.resources.loop.create_task(
                 upkeep.checkpoint_in_background(self)
@@ -336,8 +342,12 @@ class LocalLog:
         if self._refusal is not None:
             raise RequestError(*self._refusal)
 
+    def is_saved(self) -> bool:
+        """Whether the last checkpoint says how the log is now."""
+        return self.saved == (self.start_offset, self.tail[0])
+
     async def sync_rounds_over(self) -> None:
-        """Wait until no thread holds a descriptor of this log, so that it can be closed."""
+        """Wait until no flusher's thread works for this log."""
         if self._rounds_due:
             self._rounds_over = asyncio.Event()
             await self._rounds_over.wait()
@@ -399,7 +409,11 @@ class LocalLog:
     def start_moved(self, offset: int, dropped: list[Segment]) -> None:
         """The start is at `offset`, durably; the segments before it are no longer read."""
         self.start_offset = offset
-        self.segments.drop(dropped)
+        self.segments.drop([segment for segment in dropped if not segment.dropped])
+        self._sealed_unsynced = ()
+        for segment in dropped:
+            self.resources.sealed.close(segment)
+            segment.close_file()
         self._reader.forget()
         self._tell_watchers()
 
@@ -413,6 +427,11 @@ class LocalLog:
 
     async def close(self) -> None:
         await upkeep.close(self)
+
+
+def _release(job: SyncJob) -> None:
+    for file in job.files:
+        file.release()
 
 
 def _settle(

@@ -64,7 +64,7 @@ class LogMark:
         """Bytes before here are synced. Any thread, one at a time; an error is logged: an older
         mark is a true one too."""
         body = _SLOT.pack(self._topic, self._partition, base_offset, position)
-        slot = body + _CRC.pack(crc32c(memoryview(body)))
+        slot = (body + _CRC.pack(crc32c(memoryview(body)))).ljust(SLOT_BYTES, b"\0")
         try:
             platform.pwrite(self._fd, slot, self._slot * SLOT_BYTES)
         except OSError as error:

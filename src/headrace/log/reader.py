@@ -130,8 +130,8 @@ class Reader:
             if entry.position >= limit:
                 return None
             if wanted_ms == MAX_TIMESTAMP:
-                return await self._resources.run(find_youngest, where)
-            return await self._resources.run(find_first, where, wanted_ms)
+                return await self._resources.read(find_youngest, where)
+            return await self._resources.read(find_first, where, wanted_ms)
         except BadBatchError as error:
             raise _corrupt(segment, error) from error
         except OSError as error:
@@ -149,7 +149,7 @@ class Reader:
                 read = reader_of(fd) if hot else cached_reader_of(fd)
                 cut = find_cut(read, index, wanted)
             except BlockingIOError:
-                cut = await self._resources.run(find_cut, reader_of(fd), index, wanted)
+                cut = await self._resources.read(find_cut, reader_of(fd), index, wanted)
         except BadBatchError as error:
             raise _corrupt(segment, error) from error
         except OSError as error:
@@ -167,7 +167,7 @@ class Reader:
 
     async def _open(self, segment: Segment) -> OpenFile:
         try:
-            fd, index = await self._resources.run(
+            fd, index = await self._resources.read(
                 open_segment, segment, self.interval_bytes, not segment.is_index_loaded
             )
         except CorruptLogError as error:

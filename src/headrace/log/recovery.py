@@ -60,9 +60,9 @@ def recover(
     directory: str, *, index_interval_bytes: int, now_ms: int, mark: Mark = NO_MARK
 ) -> Recovered:
     """Read the partition in `directory`, cut a torn tail. Raises CorruptLogError, OSError."""
-    sizes = _segment_sizes(directory)
     checkpoint = _read_checkpoint(os.path.join(directory, CHECKPOINT_NAME))
-    known = _listed_segments(directory, checkpoint, sizes)
+    sizes, deleted = _segment_sizes(directory)
+    known = _listed_segments(directory, checkpoint, sizes, deleted)
     segments = known + _newer_segments(directory, known, sizes)
     if not segments:
         segments = [Segment(directory, checkpoint.recovery_offset, 0)]
@@ -87,17 +87,23 @@ def recover(
     )
 
 
-def _segment_sizes(directory: str) -> dict[int, int]:
-    """Base offset -> bytes on the disk; what an interrupted delete or write left is removed."""
+def _segment_sizes(directory: str) -> tuple[dict[int, int], set[int]]:
+    """Base offset -> bytes on the disk, and the base offsets of segments that were deleted but
+    still have a name; what an interrupted write left is removed."""
     sizes = {}
+    deleted = set()
     with os.scandir(directory) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if suffix in (DELETED_SUFFIX, TEMPORARY_SUFFIX):
+            if suffix == TEMPORARY_SUFFIX:
                 remove_if_there(entry.path)
+            elif suffix == DELETED_SUFFIX:
+                stem, suffix = os.path.splitext(stem)
+                if suffix == LOG_SUFFIX and stem.isdigit():
+                    deleted.add(int(stem))
             elif suffix == LOG_SUFFIX and stem.isdigit():
                 sizes[int(stem)] = entry.stat().st_size
-    return sizes
+    return sizes, deleted
 
 
 def _read_checkpoint(path: str) -> Checkpoint:
@@ -112,13 +118,16 @@ def _read_checkpoint(path: str) -> Checkpoint:
 
 
 def _listed_segments(
-    directory: str, checkpoint: Checkpoint, sizes: dict[int, int]
+    directory: str, checkpoint: Checkpoint, sizes: dict[int, int], deleted: set[int]
 ) -> list[Segment]:
-    """The segments the checkpoint lists, each on the disk with at least the bytes it says."""
-    segments = []
+    """The segments the checkpoint lists, each on the disk with at least the bytes it says; but
+    leading ones may have been deleted since."""
+    segments: list[Segment] = []
     for facts in checkpoint.segments:
         segment = Segment(directory, facts.base_offset, 0)
         size = sizes.get(facts.base_offset)
+        if size is None and not segments and facts.base_offset in deleted:
+            continue
         if size is None and facts.size_bytes:
             raise CorruptLogError(f"{segment.path} is missing; its checkpoint lists it")
         if size is not None and size < facts.size_bytes:
@@ -128,6 +137,9 @@ def _listed_segments(
             )
         segment.restore(facts)
         segments.append(segment)
+    listed = {facts.base_offset for facts in checkpoint.segments}
+    for base_offset in deleted - listed:
+        remove_if_there(Segment(directory, base_offset, 0).path + DELETED_SUFFIX)
     if segments:
         for base_offset in [base for base in sizes if base < segments[0].base_offset]:
             _remove(Segment(directory, base_offset, 0))

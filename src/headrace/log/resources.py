@@ -6,17 +6,18 @@ What must not enter: the state of any one log.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from headrace.log.flusher import Flusher
 from headrace.log.segment import Segment
 
-__all__ = ["DISK_THREADS", "Resources", "SealedSegments"]
+__all__ = ["Resources", "SealedSegments"]
 
-DISK_THREADS: Final = 4
-"""Threads that may wait for the disk: cold reads, checkpoints, deletions, starts."""
+READING_THREADS: Final = 4
+"""Threads that wait for the disk for somebody: cold reads, starts."""
+UPKEEP_THREADS: Final = 4
+"""Threads that wait for the disk for nobody in particular: checkpoints, deletions."""
 SEALED_OPEN_MAX: Final = 512
 """Sealed segments kept open for readers, in one data directory: one descriptor each."""
 SEALED_INDEX_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -58,16 +59,37 @@ class SealedSegments:
             segment.unload_index()
 
 
-@dataclass(slots=True)
 class Resources:
     """`flusher` is None when nothing is to be synced before it is acknowledged."""
 
-    loop: asyncio.AbstractEventLoop
-    executor: Executor
-    flusher: Flusher | None
-    now_ms: Callable[[], int]
-    sealed: SealedSegments = field(default_factory=SealedSegments)
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        flusher: Flusher | None,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.loop = loop
+        self.flusher = flusher
+        self.now_ms = now_ms
+        self.sealed = SealedSegments()
+        self._reading = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="headrace-read")
+        self._upkeep = ThreadPoolExecutor(UPKEEP_THREADS, thread_name_prefix="headrace-upkeep")
 
-    async def run(self, work: Callable[..., T], *arguments: object) -> T:
-        """Do blocking work in one of the DISK_THREADS."""
-        return await self.loop.run_in_executor(self.executor, work, *arguments)
+    async def read(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do blocking work that somebody waits for."""
+        return await self.loop.run_in_executor(self._reading, work, *arguments)
+
+    async def tend(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do blocking work that may take its time."""
+        return await self.loop.run_in_executor(self._upkeep, work, *arguments)
+
+    def tend_soon(self, work: Callable[[], None]) -> None:
+        """Do blocking work that nobody waits for."""
+        self._upkeep.submit(work)
+
+    def close(self) -> None:
+        """End the threads, when they are done. Blocks."""
+        if self.flusher is not None:
+            self.flusher.close()
+        self._reading.shutdown()
+        self._upkeep.shutdown()

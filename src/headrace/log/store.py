@@ -16,9 +16,10 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, Literal
 from uuid import UUID
 
@@ -29,7 +30,7 @@ from headrace.log.flusher import Flusher
 from headrace.log.local import LocalLog
 from headrace.log.marks import Marks
 from headrace.log.recovery import Recovered, recover
-from headrace.log.resources import DISK_THREADS, Resources
+from headrace.log.resources import Resources
 from headrace.log.segment import DELETED_SUFFIX
 
 __all__ = ["DataDirectoryInUse", "LogStore"]
@@ -39,7 +40,7 @@ CLEAN_NAME: Final = "headrace.clean"
 TOPICS_NAME: Final = "topics"
 
 _PID_BYTES_MAX: Final = 20
-_ID_CHARS: Final = 32
+_TOPIC_NAME: Final = re.compile("[0-9a-f]{32}")
 
 _log = logging.getLogger(__name__)
 
@@ -94,10 +95,10 @@ class LogStore:
         except BaseException:
             os.close(lock)
             raise
-        executor = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="headrace-disk")
         flusher = Flusher(loop) if durability == "fsync" else None
-        resources = Resources(loop, executor, flusher, now_ms)
+        resources = Resources(loop, flusher, now_ms)
         store = cls(directory, lock, resources, marks, was_clean=was_clean)
+        store._remove_leftovers()
         if not was_clean and store.topic_ids():
             _log.warning("%s was not closed cleanly: recovering its logs", directory)
         return store
@@ -125,12 +126,14 @@ class LogStore:
             return recovered, is_new
 
         try:
-            recovered, is_new = await self._resources.run(open_directory)
+            recovered, is_new = await self._resources.read(open_directory)
         except BaseException:
             self._is_whole = False
             raise
         new = (directory, topic_directory, self._topics) if is_new or not self.was_clean else ()
         log = LocalLog(directory, config, self._resources, recovered, mark, new)
+        if recovered.scanned_bytes >= upkeep.CHECKPOINT_BYTES:
+            log.checkpoint_soon()
         self._logs[topic_id, partition] = log
         return log
 
@@ -141,19 +144,19 @@ class LogStore:
             platform.fsync_directory(os.path.join(self._topics, topic_id.hex))
             platform.fsync_directory(self._topics)
 
-        await self._resources.run(sync)
+        await self._resources.tend(sync)
 
     async def delete_topic(self, topic_id: UUID) -> None:
         """Remove the topic's files; its logs refuse every call from now on. Raises OSError."""
         keys = [key for key in self._logs if key[0] == topic_id]
         await asyncio.gather(*(upkeep.discard(self._logs.pop(key)) for key in keys))
         self._marks.forget(topic_id)
-        await self._resources.run(_remove_tree, os.path.join(self._topics, topic_id.hex))
+        await self._resources.tend(_remove_tree, os.path.join(self._topics, topic_id.hex))
 
     def topic_ids(self) -> set[UUID]:
         """The topics on the disk."""
         names = os.listdir(self._topics)
-        return {UUID(hex=name) for name in names if len(name) == _ID_CHARS and name.isalnum()}
+        return {UUID(hex=name) for name in names if _TOPIC_NAME.fullmatch(name)}
 
     def volume_bytes(self) -> int:
         """The size of the volume that the directory is on."""
@@ -176,19 +179,24 @@ class LogStore:
         self._is_closed = True
         await asyncio.gather(*(log.close() for log in self._logs.values()))
         is_clean = self._is_whole and not any(log.failed for log in self._logs.values())
-        await self._resources.run(self._leave, is_clean)
-        self._resources.executor.shutdown()
-        os.close(self._lock)
+        await asyncio.to_thread(self._leave, is_clean)
+
+    def _remove_leftovers(self) -> None:
+        """What is left of topics that were being deleted goes now, in a thread."""
+        for name in os.listdir(self._topics):
+            if name.endswith(DELETED_SUFFIX):
+                path = os.path.join(self._topics, name)
+                self._resources.tend_soon(partial(shutil.rmtree, path, ignore_errors=True))
 
     def _leave(self, is_clean: bool) -> None:
-        if self._resources.flusher is not None:
-            self._resources.flusher.close()
+        self._resources.close()
         self._marks.close()
         if is_clean:
             try:
                 write_durably(os.path.join(self.directory, CLEAN_NAME), b"")
             except OSError as error:
                 _log.warning("%s: no clean marker was written: %s", self.directory, error)
+        os.close(self._lock)
 
 
 def _take(directory: str) -> int:

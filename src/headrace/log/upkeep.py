@@ -8,10 +8,12 @@ only when a checkpoint that does without them is durable.
 What must not enter: the hot road.
 """
 
+import errno
 import logging
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from headrace.log import platform
 from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint, remove_if_there, write_durably
 from headrace.log.contract import LATEST
 from headrace.log.retention import expired_segments, should_roll
@@ -21,7 +23,19 @@ from headrace.wire.errors import ErrorCode, RequestError
 if TYPE_CHECKING:
     from headrace.log.local import LocalLog
 
-__all__ = ["checkpoint_in_background", "close", "delete_before", "discard", "tidy"]
+__all__ = [
+    "CHECKPOINT_BYTES",
+    "checkpoint_in_background",
+    "close",
+    "delete_before",
+    "discard",
+    "tidy",
+]
+
+CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
+"""Appended since the last checkpoint, before the next: about the most that a start must read."""
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _log = logging.getLogger(__name__)
 
@@ -55,8 +69,10 @@ async def delete_before(log: "LocalLog", offset: int) -> int:
 
 
 async def tidy(log: "LocalLog", now_ms: int) -> int:
-    """As `PartitionLog.tidy`."""
+    """As `PartitionLog.tidy`. A log that nothing was appended to since the last time also gets
+    its checkpoint, and gives back its descriptor."""
     log.producer_table.forget_idle(now_ms)
+    await _rest(log)
     if should_roll(log.segments.active.facts(), log.config, now_ms):
         try:
             log.roll()
@@ -71,6 +87,15 @@ async def tidy(log: "LocalLog", now_ms: int) -> int:
         if count:
             await _move_start(log, max(log.start_offset, facts[count].base_offset))
         return count
+
+
+async def _rest(log: "LocalLog") -> None:
+    is_idle = log.tidied_at == log.tail[0]
+    log.tidied_at = log.tail[0]
+    if is_idle or log.segments.active.end_bytes - log.saved_bytes >= CHECKPOINT_BYTES:
+        await checkpoint_in_background(log)
+    if is_idle and log.is_saved():
+        log.segments.active.close_file()
 
 
 async def close(log: "LocalLog") -> None:
@@ -107,16 +132,20 @@ async def _move_start(log: "LocalLog", offset: int) -> None:
     """Make `offset` the start, durably, then delete the segments before it."""
     dropped = log.segments.before(offset)
     try:
-        await _save(log, offset, dropped)
+        try:
+            await _save(log, offset, dropped)
+        except OSError as error:
+            if error.errno not in _NO_SPACE or not dropped:
+                raise
+            log.start_moved(max(log.start_offset, dropped[-1].end_offset), dropped)
+            await log.resources.tend(_bury, dropped)
+            await _save(log, offset, [])
     except OSError as error:
         raise RequestError(
             ErrorCode.KAFKA_STORAGE_ERROR, f"the new start could not be written: {error}"
         ) from error
     log.start_moved(offset, dropped)
-    for segment in dropped:
-        log.resources.sealed.close(segment)
-        segment.close_file()
-    await log.resources.run(_delete_files, dropped)
+    await log.resources.tend(_delete_files, dropped)
 
 
 class _Snapshot(NamedTuple):
@@ -136,7 +165,7 @@ async def _save(log: "LocalLog", start_offset: int, dropped: list[Segment]) -> N
     snapshot = _snapshot(log, start_offset, dropped)
     tail_offset = log.tail[0]
     await log.durable()
-    await log.resources.run(_write, log.directory, snapshot)
+    await log.resources.tend(_write, log.directory, snapshot)
     log.saved = start_offset, tail_offset
     log.saved_bytes = snapshot.end_bytes
     for segment in snapshot.sealed:
@@ -168,18 +197,25 @@ def _write(directory: str, snapshot: _Snapshot) -> None:
     write_durably(os.path.join(directory, CHECKPOINT_NAME), snapshot.checkpoint)
 
 
+def _bury(segments: list[Segment]) -> None:
+    """Free the space of segments when there is none left for a checkpoint without them. Their
+    names stay as `.deleted`, by which recovery knows that they did not get lost. Raises OSError.
+    """
+    for segment in segments:
+        os.rename(segment.path, segment.path + DELETED_SUFFIX)
+    platform.fsync_directory(segments[0].directory)
+    for segment in segments:
+        os.truncate(segment.path + DELETED_SUFFIX, 0)
+
+
 def _delete_files(segments: list[Segment]) -> None:
     """Renamed first: what a crash leaves of a deletion is known for what it is."""
-    renamed = []
     for segment in segments:
         for path in (segment.path, segment.index_path):
+            doomed = path + DELETED_SUFFIX
             try:
-                os.rename(path, path + DELETED_SUFFIX)
-            except FileNotFoundError:
-                continue
+                if os.path.exists(path):
+                    os.rename(path, doomed)
+                remove_if_there(doomed)
             except OSError as error:
                 _log.warning("%s could not be deleted: %s", path, error)
-                continue
-            renamed.append(path + DELETED_SUFFIX)
-    for path in renamed:
-        remove_if_there(path)
