@@ -129,6 +129,19 @@ def broker_process(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
+def connect() -> Iterator[Any]:
+    """`connect(broker)` is a `RawClient` of either kind of broker, closed at the end."""
+    from headrace.testing.raw_client import RawClient
+
+    with contextlib.ExitStack() as stack:
+
+        def connect_to(broker: Any, **options: Any) -> RawClient:
+            return stack.enter_context(RawClient("127.0.0.1", broker.port, **options))
+
+        yield connect_to
+
+
+@pytest.fixture
 def until() -> Any:
     """`until(condition, what)` polls until the condition holds and returns its value."""
 

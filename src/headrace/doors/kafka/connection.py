@@ -95,7 +95,8 @@ class Connection:
             self.close("the client closed it", quietly=True)
             return
         self._inbox.received(size)
-        self.active_at = self._listener.now()
+        if not self._writes:  # sending more is no excuse for not taking answers
+            self.active_at = self._listener.now()
         self._serve()
 
     def _serve(self) -> None:
@@ -105,8 +106,9 @@ class Connection:
             return
         self._is_serving = True
         inbox = self._inbox
+        outbox = self._outbox
         try:
-            while self._answering is None and self._outbox.has_room():
+            while self._answering is None and outbox.has_room():
                 frame = inbox.next_frame()
                 if frame is None:
                     break
@@ -115,10 +117,10 @@ class Connection:
                     return
             inbox.settle()
         except MalformedError as error:
-            self.close(f"malformed request: {error}")
+            self._refuse(f"malformed request: {error}")
             return
         except (BuffersExhausted, k00_produce.RefusedWithoutAnswer) as error:
-            self.close(str(error))
+            self._refuse(str(error))
             return
         except Exception:
             log.exception("request from %s failed; its connection is closed", self.peer)
@@ -126,9 +128,20 @@ class Connection:
             return
         finally:
             self._is_serving = False
+        was_full = not self._outbox.has_room()
         self.flush()
-        if not self.is_closed and inbox.space():
+        if self.is_closed:
+            return
+        if inbox.space():
             self._resume_reading()
+        if was_full and not self._writes and self._outbox.has_room():
+            # Requests wait that no event would call for: others first, then the rest of these.
+            self._listener.flush_soon(self)
+
+    def _refuse(self, why: str) -> None:
+        """Close, but not before the answers that are ready."""
+        self.flush()
+        self.close(why)
 
     def _handle(self, frame: memoryview) -> None:
         head = read_request_head(frame)
@@ -181,7 +194,9 @@ class Connection:
 
     def _answered(self, task: "asyncio.Task[None]") -> None:
         self._answering = None
+        self.active_at = self._listener.now()
         if task.cancelled():
+            self.close("its request was given up", quietly=True)
             return
         error = task.exception()
         if isinstance(error, MalformedError):
@@ -211,6 +226,7 @@ class Connection:
             return
         if not sent_all:
             self._writes = True
+            self.active_at = self._listener.now()
             self._loop.add_writer(self._socket.fileno(), self._on_writable)
 
     def go_on(self) -> None:
@@ -225,7 +241,6 @@ class Connection:
     def _on_writable(self) -> None:
         self._loop.remove_writer(self._socket.fileno())
         self._writes = False
-        self.active_at = self._listener.now()
         self.flush()
         self.go_on()
 
@@ -252,8 +267,12 @@ class Connection:
         )
 
     def is_waiting_for_peer(self) -> bool:
-        """A request arrived in part, or an answer was taken in part."""
-        return self._writes or (self._answering is None and bool(self._inbox.waiting_bytes()))
+        """A request arrived in part, or an answer was taken in part, and nothing is owed."""
+        return self._writes or (
+            self._answering is None
+            and self._outbox.is_empty()
+            and bool(self._inbox.waiting_bytes())
+        )
 
     def rest(self) -> None:
         """Give back the buffer that an idle connection does not need."""

@@ -21,6 +21,8 @@ SLOTS_MAX: Final = 256
 """Requests whose answers are outstanding; more are not read until some have left."""
 WAITING_BYTES_MAX: Final = 1 << 20
 """Answer bytes that the peer has not taken yet; beyond it no more requests are read."""
+WAITING_PARTS_MAX: Final = 1024
+"""The same in pieces: records in their files are no bytes here, but each piece costs memory."""
 
 Part = bytes | Slice
 
@@ -52,7 +54,11 @@ class Outbox:
         return slot
 
     def has_room(self) -> bool:
-        return len(self._slots) < SLOTS_MAX and self._bytes_waiting < WAITING_BYTES_MAX
+        return (
+            len(self._slots) < SLOTS_MAX
+            and self._bytes_waiting < WAITING_BYTES_MAX
+            and len(self._parts) < WAITING_PARTS_MAX
+        )
 
     def is_empty(self) -> bool:
         return not self._slots and not self._parts
