@@ -48,7 +48,9 @@ class Catalog:
 
 def _cluster_id(db: sqlite3.Connection) -> str:
     """Kafka's form: the 16 bytes of a random uuid in unpadded URL-safe base64."""
-    fresh = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    fresh = "-"
+    while fresh.startswith("-"):  # which command lines would take for an option
+        fresh = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
     db.execute("INSERT OR IGNORE INTO meta VALUES ('cluster_id', ?)", (fresh,))
     (cluster_id,) = db.execute("SELECT value FROM meta WHERE name = 'cluster_id'").fetchone()
     return str(cluster_id)

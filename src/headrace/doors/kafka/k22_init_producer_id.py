@@ -2,7 +2,7 @@
 
 - an idempotent producer (transactional id null) always gets a new id with epoch 0, as in Kafka,
   also when it names the id and epoch it had (version 3 on): those are its own to bump (KIP-360)
-- a transactional id is refused: transactions are not built. See `_NO_TRANSACTIONS` for the code
+- a transactional id is refused: transactions are not built
 """
 
 from typing import Final
@@ -16,6 +16,8 @@ from headrace.wire.messages.k22_init_producer_id import (
 )
 
 _NO_TRANSACTIONS: Final = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+"""On this code librdkafka, kafka-python and aiokafka all give up at once; after UNSUPPORTED_VERSION
+or INVALID_REQUEST librdkafka asks again until its caller's time is over."""
 
 
 async def handle(context: RequestContext, request: InitProducerIdRequest) -> InitProducerIdResponse:
