@@ -13,6 +13,16 @@ def shipped() -> FlightTable:
 
 
 @pytest.fixture(scope="session")
+def first_days(shipped: FlightTable) -> FlightTable:
+    """The first thousand flights of it."""
+    names = ("carriers", "airports", "tails")
+    columns = (getattr(shipped, name) for name in FlightTable.__slots__ if name not in names)
+    return FlightTable(
+        shipped.carriers, shipped.airports, shipped.tails, *(column[:1000] for column in columns)
+    )
+
+
+@pytest.fixture(scope="session")
 def make_table() -> Callable[..., FlightTable]:
     """A table of flights from EWR, each (scheduled departure, tail, outcome, late, later)."""
 

@@ -40,7 +40,6 @@ class Child:
         command: Sequence[str],
         log_path: Path,
         read_line: Callable[[bytes], Message | None] = json.loads,
-        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log_path = log_path
@@ -52,7 +51,6 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
         os.set_blocking(self.stdout.fileno(), False)

@@ -8,13 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
-from headrace.cli.demo.display import choose
+from headrace.cli.demo.display import choose, mean_delays
 from headrace.cli.demo.job import Course, DemoFailed, Job
 from headrace.cli.demo.report import Report
 from headrace.cli.failure import Exit, note
 
-__all__ = ["run"]
+__all__ = ["EVENTS_MIN", "run"]
+
+EVENTS_MIN: Final = 1000
+"""The fewest events with which every process gets its share of work before it is killed."""
+
+_BOARD_ROWS: Final = 5
 
 
 def run(
@@ -35,6 +41,9 @@ def run(
     timeout_s   give up after this long
     serve       the command that starts another broker on a port, instead of `headrace serve`
     """
+    if events is not None and events < EVENTS_MIN:
+        note(f"{events} events are over before anybody can be killed; {EVENTS_MIN} will do")
+        return Exit.USAGE
     directory = Path(tempfile.mkdtemp(prefix="headrace-demo-"))
     course = Course(
         directory=directory,
@@ -73,18 +82,19 @@ def _carry_through(course: Course) -> Report:
 def _show(report: Report, json_output: bool) -> None:
     if json_output:
         print(json.dumps(report.to_json()))
-    else:
-        rows = report.rows()
-        names, values = (max(len(str(row[column])) for row in rows) for column in (0, 1))
-        for name, value, meaning in rows:
-            print(f"{name:<{names}}  {value:>{values}}  {meaning}".rstrip())
-        print(f"\n{report.crossing()}\n")
-        for example in report.findings.examples:
-            print(f"  {example}")
-    if json_output:
         note(report.verdict())
-    else:
-        print(report.verdict())
+        return
+    rows = report.rows()
+    names, values = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, value, meaning in rows:
+        print(f"{name:<{names}}  {value:>{values}}  {meaning}".rstrip())
+    print("\nMinutes late at departure, the worst of the delay board:")
+    for carrier, departed, late, _, _ in mean_delays(report.carriers)[:_BOARD_ROWS]:
+        print(f"  {late:5.1f}  {carrier}, {departed:,} departures")
+    print(f"\n{report.crossing()}\n")
+    for example in report.findings.examples:
+        print(f"  {example}")
+    print(report.verdict())
 
 
 @contextmanager

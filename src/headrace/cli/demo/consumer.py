@@ -70,8 +70,7 @@ class Keeper:
 
     def show(self) -> None:
         """Say what the board looks like from here."""
-        whole = merge(self._boards.values())
-        self._line.say("board", carriers=whole.carriers, disorder=whole.disorder)
+        self._line.say("board", carriers=merge(self._boards.values()).carriers)
 
     def commit(self) -> None:
         """Save every board that has moved, then commit its offset.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from headrace.cli.demo.board import Tally
@@ -15,7 +16,7 @@ from headrace.cli.demo.status import Status
 from headrace.cli.output import on_terminal
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
 __all__ = ["Display", "LiveDisplay", "PlainDisplay", "choose", "latest", "mean_delays"]
 
@@ -39,7 +40,7 @@ def choose() -> Display:
     return LiveDisplay() if on_terminal(sys.stderr) else PlainDisplay()
 
 
-def mean_delays(carriers: dict[str, Tally]) -> list[tuple[str, int, float, float, int]]:
+def mean_delays(carriers: Mapping[str, Tally]) -> list[tuple[str, int, float, float, int]]:
     """Carrier, departures, mean minutes late at departure and arrival, cancelled; worst first.
 
     Carriers without departures have no mean and are left out.
@@ -97,11 +98,12 @@ class PlainDisplay:
 class LiveDisplay:
     """One picture, drawn again a few times a second, gone at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+        console = console or Console(stderr=True)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
         self._live.start()
         self._drawn_s = 0.0
         self._rates: deque[tuple[float, int]] = deque(maxlen=256)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from headrace.cli.demo.broker import BrokerProcess, serve_command
@@ -155,7 +155,7 @@ class Job:
                         durability=self._course.durability,
                         consumer_killed=not self._status.consumers[_VICTIM].alive,
                         board_matches=message["board_matches"],
-                        aircraft=message["aircraft"],
+                        carriers=message["carriers"],
                     )
 
     # What the steps are made of.
@@ -173,7 +173,8 @@ class Job:
             try:
                 created.result(timeout=_READY_TIMEOUT_S)
             except KafkaException as error:
-                hint = "; the demo wants a new data directory" if self._course.data.exists() else ""
+                known = error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
+                hint = "; the demo wants a data directory of its own" if known else ""
                 raise DemoFailed(f"topic {name}: {error}{hint}") from error
 
     def _start_producers(self) -> None:
@@ -253,13 +254,13 @@ class Job:
             self._note("broker ready again")
         if child.name != "broker":
             self._status.take(child.name, message)
+        if kind == "refused":
+            self._note(f"{child.name} could not commit, and will again: {message['message']}")
         if kind == "assigned" and message["partitions"]:
             self._note(f"group {GROUP}: {child.name} has partitions {message['partitions']}")
 
     def _note(self, text: str) -> None:
-        now_s = time.monotonic() - self._started_s
-        self._status.notes.append((now_s, text))
-        self._display.note(now_s, text)
+        self._display.note(time.monotonic() - self._started_s, text)
 
     def _left_s(self) -> float:
         return self._deadline_s - time.monotonic()

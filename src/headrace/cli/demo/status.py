@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from headrace.cli.demo.board import Tally
 from headrace.cli.demo.coverage import Coverage
 
 __all__ = ["ConsumerStatus", "ProducerStatus", "Status"]
-
-_NOTES_MAX: Final = 6
 
 
 @dataclass(slots=True)
@@ -39,7 +36,6 @@ class ConsumerStatus:
     partitions: list[int] = field(default_factory=list)
     carriers: dict[str, Tally] = field(default_factory=dict)
     batches: int = 0  # since it was last told what it owns
-    disorder: int = 0
 
 
 class Status:
@@ -55,7 +51,6 @@ class Status:
         self.killed_s: float | None = None
         self.recovered_s: float | None = None
         self.verified = 0
-        self.notes: deque[tuple[float, str]] = deque(maxlen=_NOTES_MAX)
 
     @property
     def total(self) -> int:
@@ -147,7 +142,6 @@ class Status:
                 self.committed[partition] = max(self.committed[partition], offset)
         elif message["type"] == "board":
             consumer.carriers = message["carriers"]
-            consumer.disorder = message["disorder"]
 
     def _take_samples(self, samples: list[tuple[float, float]]) -> None:
         self.samples.extend((sent_s, acked_s) for sent_s, acked_s in samples)

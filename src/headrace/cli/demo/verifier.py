@@ -52,7 +52,9 @@ def work(line: Line, options: Mapping[str, Any]) -> None:
         "done",
         findings=findings.as_dict(),
         board_matches=kept == board,
-        aircraft=len(board.aircraft),
+        carriers={
+            name: board.carriers[code] for code, name in table.carriers if code in board.carriers
+        },
     )
 
 

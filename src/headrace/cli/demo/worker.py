@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from confluent_kafka import libversion
+
 __all__ = ["GROUP", "PARTITIONS", "PROBE_TOPIC", "TOPIC", "Line", "client_settings", "main"]
 
 TOPIC: Final = "flights"
@@ -20,6 +22,7 @@ GROUP: Final = "delay-board"
 PARTITIONS: Final = 12
 
 _EXIT_ORPHANED: Final = 3
+_FORGETS_BROKERS: Final = 0x020A0000  # librdkafka 2.10 (KIP-899)
 
 
 class Line:
@@ -55,12 +58,17 @@ class Line:
 
 def client_settings(bootstrap: str, client_id: str) -> dict[str, str | int | float | bool]:
     """Settings of all clients here: connect again fast, for the broker comes back soon."""
-    return {
+    settings: dict[str, str | int | float | bool] = {
         "bootstrap.servers": bootstrap,
         "client.id": client_id,
         "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": 200,
     }
+    if libversion()[1] >= _FORGETS_BROKERS:
+        # It would forget the only broker it knows as soon as that is gone, look for it at the
+        # bootstrap address, and learn only a second later that it is the same one.
+        settings["metadata.recovery.strategy"] = "none"
+    return settings
 
 
 def main(work: Callable[[Line, Mapping[str, Any]], None]) -> int:
