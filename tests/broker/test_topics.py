@@ -301,14 +301,23 @@ def test_directories_are_durable_before_the_row(with_topics, store):
 def test_a_topic_whose_configuration_is_not_understood_is_offline(with_topics):
     async def meddle(world):
         topic = await world.topics.create("t", 1)
-        await world.catalog.topics.replace_configs(topic.id, {"retention.ms": "a while"})
+        meddled = {"retention.ms": "a while", "segment.ms": "5"}
+        await world.catalog.topics.replace_configs(topic.id, meddled)
 
     async def body(world):
         with refused(ErrorCode.KAFKA_STORAGE_ERROR, "a while"):
             world.topics.partition("t", 0).log.offsets()
+        await world.configs.alter(lambda c: {"log.retention.ms": "7"})
+        await world.topics.alter_configs("t", lambda c: c | {"retention.ms": "6"})
+
+    async def mended(world):
+        topic = world.topics.get("t")
+        assert topic.config.overrides == {"retention.ms": "6", "segment.ms": "5"}
+        assert not topic.partitions[0].is_offline
 
     with_topics(meddle)
     with_topics(body)
+    with_topics(mended)
 
 
 def test_logs_are_opened_concurrently_with_a_bound(with_topics, store):
@@ -330,6 +339,23 @@ def test_configurations_reach_the_logs_in_use(with_topics):
         with refused(ErrorCode.INVALID_CONFIG, "did you mean retention.ms"):
             await world.topics.alter_configs("t", lambda c: {"retention.mss": "78"})
         assert topic.config.overrides == {"retention.ms": "77"}
+
+    with_topics(body)
+
+
+def test_defaults_that_change_while_logs_are_made_are_used(with_topics, store):
+    async def body(world):
+        topic = await world.topics.create("grown", 1)
+        store.gate = asyncio.Event()
+        creating = asyncio.ensure_future(world.topics.create("made", 1))
+        growing = asyncio.ensure_future(world.topics.add_partitions("grown", 2))
+        await asyncio.sleep(0)
+        await world.configs.alter(lambda c: {"log.retention.ms": "7"})
+        store.gate.set()
+        made = await creating
+        await growing
+        for partition in (*made.partitions, *topic.partitions):
+            assert partition.log.config.retention_ms == 7
 
     with_topics(body)
 

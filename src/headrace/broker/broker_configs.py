@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from headrace.broker.changes import Changes
 from headrace.broker.configs import (
     Config,
     ConfigEntry,
@@ -172,6 +173,7 @@ class BrokerConfigs:
         self._values: dict[str, Any] = {}
         self._watchers: list[Callable[[], None]] = []
         self._altering = asyncio.Lock()
+        self._changes = Changes()
         self._refresh()
 
     @classmethod
@@ -256,6 +258,9 @@ class BrokerConfigs:
 
         Raises RequestError: what `change` raises, INVALID_CONFIG, KAFKA_STORAGE_ERROR.
         """
+        await self._changes.run(self._alter(change))
+
+    async def _alter(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         async with self._altering:
             values = change(self.changed())
             self.check(values)

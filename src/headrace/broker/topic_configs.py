@@ -174,6 +174,8 @@ _ALL: Final = (
 
 TOPIC_CONFIGS: Final[dict[str, Config]] = {config.name: config for config in _ALL}
 
+_DEFAULTS: Final = {config.name: config.read(config.default) for config in _ALL}
+
 _RESERVED: Final = frozenset({"headrace.group.durable", "headrace.partitions.elastic"})
 
 BROKER_NAMES: Final = {
@@ -217,9 +219,7 @@ class TopicConfig:
 
         Raises RequestError INVALID_CONFIG.
         """
-        values = {name: config.read(config.default) for name, config in TOPIC_CONFIGS.items()}
-        values |= check_overrides(defaults)
-        values |= check_overrides(overrides)
+        values = _DEFAULTS | check_overrides(defaults) | check_overrides(overrides)
         log = LogConfig(
             segment_bytes=values["segment.bytes"],
             segment_age_ms=values["segment.ms"],

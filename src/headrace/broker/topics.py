@@ -18,11 +18,14 @@ What must not enter: how a request or an answer looks, what a record is.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
 from uuid import UUID, uuid4
 
 from headrace.broker.broker_configs import PARTITIONS_PER_TOPIC_MAX, BrokerConfigs
+from headrace.broker.changes import Changes
 from headrace.broker.named_locks import NamedLocks
 from headrace.broker.topic import Partition, Topic, check_topic_name
 from headrace.broker.topic_configs import TopicConfig
@@ -32,8 +35,6 @@ from headrace.log.contract import PartitionLog
 from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["PARTITIONS_MAX", "Partition", "Topic", "Topics", "check_topic_name"]
-
-T = TypeVar("T")
 
 PARTITIONS_MAX: Final = 100_000
 """Of all topics together; each has open files and some kilobytes of memory."""
@@ -60,7 +61,7 @@ class Topics:
         self._names = NamedLocks()
         self._partition_count = 0
         self._deleted_watchers: list[Callable[[Topic], None]] = []
-        self._changes: set[asyncio.Task[Any]] = set()
+        self._changes = Changes()
         configs.when_changed(self._defaults_changed)
 
     @classmethod
@@ -80,13 +81,13 @@ class Topics:
         on_disk = await topics._logs.remove_orphans({row.id for row in known})
         opened = await asyncio.gather(*(topics._load(row, row.id in on_disk) for row in known))
         for topic in opened:
+            topics._partition_count += len(topic.partitions)
             topics._add(topic)
         return topics
 
     async def close(self) -> None:
         """Wait for the changes that are under way. The logs are the store's to close."""
-        while self._changes:
-            await asyncio.wait(self._changes)
+        await self._changes.wait()
 
     def get(self, name: str) -> Topic:
         """Raises RequestError UNKNOWN_TOPIC_OR_PARTITION."""
@@ -140,7 +141,7 @@ class Topics:
         Raises RequestError: what check_new raises, KAFKA_STORAGE_ERROR.
         """
         self.check_new(name, partition_count, overrides or {})
-        return await self._to_the_end(self._create(name, partition_count, overrides or {}))
+        return await self._changes.run(self._create(name, partition_count, overrides or {}))
 
     async def ensure(self, name: str) -> Topic:
         """The topic of this name, created with the defaults if there is none.
@@ -164,7 +165,7 @@ class Topics:
         Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, KAFKA_STORAGE_ERROR.
         """
         self.get(name)
-        await self._to_the_end(self._delete(name, topic_id))
+        await self._changes.run(self._delete(name, topic_id))
 
     def check_growth(self, name: str, total: int) -> Topic:
         """Whether the topic may have `total` partitions.
@@ -187,7 +188,7 @@ class Topics:
         Raises RequestError: what check_growth raises, KAFKA_STORAGE_ERROR.
         """
         self.check_growth(name, total)
-        await self._to_the_end(self._add_partitions(name, total))
+        await self._changes.run(self._add_partitions(name, total))
 
     def check_configs(self, name: str, overrides: Mapping[str, str]) -> TopicConfig:
         """Whether the topic may have these overrides; returns what they would mean.
@@ -205,7 +206,7 @@ class Topics:
         Raises RequestError: what check_configs and `change` raise, KAFKA_STORAGE_ERROR.
         """
         self.get(name)
-        await self._to_the_end(self._alter_configs(name, change))
+        await self._changes.run(self._alter_configs(name, change))
 
     # The changes themselves. Each runs as a task of its own and under its topic's name.
 
@@ -222,7 +223,9 @@ class Topics:
                 await self._logs.remove(row.id, name)
                 raise
             topic = Topic(row, config, logs)
-            self._add(topic, counted=True)
+            self._add(topic)
+            # The broker's defaults may have changed while the logs were made.
+            self._use(topic, overrides)
             return topic
 
     async def _delete(self, name: str, topic_id: UUID | None) -> None:
@@ -235,7 +238,7 @@ class Topics:
             try:
                 await self._rows.delete(topic.id, name)
             except BaseException:
-                self._add(topic, counted=True)
+                self._add(topic)
                 raise
             self._partition_count -= len(topic.partitions)
             for watcher in self._deleted_watchers:
@@ -257,6 +260,7 @@ class Topics:
                     await log.close()
                 raise
             for index, log in enumerate(logs, start=count):
+                log.configure(topic.config.log)
                 topic.partitions.append(Partition(topic, index, log))
             self.generation += 1
 
@@ -268,16 +272,9 @@ class Topics:
             overrides = change(dict(topic.config.overrides))
             self.check_configs(name, overrides)
             await self._rows.replace_configs(topic.id, overrides)
-            # Parsed again: the broker's defaults may have changed while the row was written.
             self._use(topic, overrides)
 
     # What the changes are made of.
-
-    async def _to_the_end(self, change: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.ensure_future(change)
-        self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-        return await asyncio.shield(task)
 
     async def _load(self, row: TopicRow, has_files: bool) -> Topic:
         defaults = self._configs.topic_defaults()
@@ -285,7 +282,7 @@ class Topics:
             config = TopicConfig.of(row.configs, defaults)
         except RequestError as error:
             # Going on with another retention could delete what was to be kept.
-            config = TopicConfig.of({}, defaults)
+            config = replace(TopicConfig.of({}, defaults), overrides=row.configs)
             return Topic(row, config, self._logs.offline(row, error.message))
         if not has_files:
             return Topic(row, config, self._logs.offline(row, "its files are missing"))
@@ -303,12 +300,10 @@ class Topics:
                 f"the broker has {self._partition_count} partitions and takes {PARTITIONS_MAX}",
             )
 
-    def _add(self, topic: Topic, *, counted: bool = False) -> None:
+    def _add(self, topic: Topic) -> None:
         self.by_name[topic.name] = topic
         self.by_id[topic.id] = topic
         self.generation += 1
-        if not counted:
-            self._partition_count += len(topic.partitions)
 
     def _use(self, topic: Topic, overrides: Mapping[str, str]) -> None:
         topic.config = TopicConfig.of(overrides, self._configs.topic_defaults())
@@ -317,4 +312,5 @@ class Topics:
 
     def _defaults_changed(self) -> None:
         for topic in self.by_name.values():
-            self._use(topic, topic.config.overrides)
+            with suppress(RequestError):  # of a topic that is offline for its configuration
+                self._use(topic, topic.config.overrides)

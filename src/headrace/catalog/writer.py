@@ -152,20 +152,24 @@ class Writer:
                 connection.execute("COMMIT")
                 return
             except sqlite3.Error as error:
-                self._disk_failed(connection, error)
                 reason = str(error)
+                self._undo(connection, error)
         else:
             reason = self._failed
         refusal = f"the catalog {self._path} cannot be written: {reason}"
         for pending in group:
             pending.error = RequestError(ErrorCode.KAFKA_STORAGE_ERROR, refusal)
 
-    def _disk_failed(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
+    def _undo(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
+        """After an error of the disk: be ready for the next group, or for none."""
+        _log.error("catalog %s: a commit failed: %s", self._path, error)
         if getattr(error, "sqlite_errorcode", None) in _FSYNC_FAILED:
             self._failed = f"{error} (an fsync failed; restart to go on with what is on the disk)"
-        _log.error("catalog %s: a commit failed: %s", self._path, self._failed or error)
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as worse:
+            self._failed = f"{worse} (undoing a failed commit; restart)"
 
     def _tell(self, future: "asyncio.Future[None]", error: CatalogError | None = None) -> None:
         pending = _Pending(_nothing, future)

@@ -7,16 +7,16 @@
   auto.create.topics.enable says so; the answer already has the new topic, so nobody has to retry
 - an offline partition has no leader: LEADER_NOT_AVAILABLE, as Kafka says it. Producers without a
   key then choose another partition, where a leader that refuses would stop them
-- topics answered without being asked for by id are in the order of their creation
 """
 
-import asyncio
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from headrace.broker.topic import Partition, Topic, check_topic_name
 from headrace.doors.kafka.acl_operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k03_metadata import (
@@ -69,9 +69,8 @@ async def _find_all(
     keys = dict.fromkeys((topic.name, topic.topic_id) for topic in wanted)
     found = [_find(context, name, topic_id, create=create) for name, topic_id in keys]
     missing = [topic for topic in found if isinstance(topic, str)]
-    made = dict(
-        zip(missing, await asyncio.gather(*(_make(context, n) for n in missing)), strict=True)
-    )
+    answers = await side_by_side(partial(_make, context), missing)
+    made = dict(zip(missing, answers, strict=True))
     return [made[topic] if isinstance(topic, str) else topic for topic in found]
 
 

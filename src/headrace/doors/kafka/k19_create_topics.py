@@ -5,8 +5,8 @@
 - `timeout_ms` is not needed: the answer comes when the topic is on the disk
 """
 
-import asyncio
 from collections import Counter
+from collections.abc import Awaitable
 
 from headrace.broker.admin_topics import (
     REPLICATION_FACTOR,
@@ -16,6 +16,7 @@ from headrace.broker.admin_topics import (
 )
 from headrace.broker.topic_configs import TOPIC_CONFIGS
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k19_create_topics import (
@@ -30,13 +31,12 @@ from headrace.wire.messages.k19_create_topics import (
 async def handle(context: RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse:
     wanted = {topic.name: topic for topic in request.topics}
     times = Counter(topic.name for topic in request.topics)
-    results = await asyncio.gather(
-        *(
-            _create(context, topic, twice=times[name] > 1, validate_only=request.validate_only)
-            for name, topic in wanted.items()
-        )
-    )
-    return CreateTopicsResponse(topics=results)
+
+    def create(topic: CreatableTopic) -> Awaitable[CreatableTopicResult]:
+        twice = times[topic.name] > 1
+        return _create(context, topic, twice=twice, validate_only=request.validate_only)
+
+    return CreateTopicsResponse(topics=await side_by_side(create, wanted.values()))
 
 
 async def _create(

@@ -5,12 +5,13 @@
 - the offsets that groups committed for a topic go with it
 """
 
-import asyncio
 from collections import Counter
+from collections.abc import Awaitable
 from uuid import UUID
 
 from headrace.broker.admin_topics import delete_topic
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k20_delete_topics import (
@@ -19,24 +20,27 @@ from headrace.wire.messages.k20_delete_topics import (
     DeleteTopicsResponse,
 )
 
+_Named = tuple[str | None, UUID | None]
+
 
 async def handle(context: RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse:
-    wanted: list[tuple[str | None, UUID | None]] = [
+    wanted: list[_Named] = [
         *((topic.name, topic.topic_id) for topic in request.topics),
         *((name, None) for name in request.topic_names),
     ]
     times = Counter(wanted)
-    results = await asyncio.gather(
-        *(_delete(context, name, topic_id, count) for (name, topic_id), count in times.items())
-    )
-    return DeleteTopicsResponse(responses=results)
+
+    def delete(topic: _Named) -> Awaitable[DeletableTopicResult]:
+        return _delete(context, *topic, twice=times[topic] > 1)
+
+    return DeleteTopicsResponse(responses=await side_by_side(delete, times))
 
 
 async def _delete(
-    context: RequestContext, name: str | None, topic_id: UUID | None, count: int
+    context: RequestContext, name: str | None, topic_id: UUID | None, *, twice: bool
 ) -> DeletableTopicResult:
     try:
-        if count > 1:
+        if twice:
             raise RequestError(ErrorCode.INVALID_REQUEST, f"{name or topic_id} is named twice")
         topic = await delete_topic(context.broker, name, topic_id)
     except RequestError as error:

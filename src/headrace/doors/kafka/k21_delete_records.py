@@ -4,11 +4,12 @@
 - the new start is durable before the answer
 """
 
-import asyncio
+from functools import partial
 from typing import Final
 
 from headrace.broker.admin_topics import delete_records
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
 from headrace.wire.messages.k21_delete_records import (
@@ -24,16 +25,14 @@ _NO_OFFSET: Final = -1
 
 
 async def handle(context: RequestContext, request: DeleteRecordsRequest) -> DeleteRecordsResponse:
-    topics = await asyncio.gather(*(_delete_in_topic(context, topic) for topic in request.topics))
+    topics = [await _delete_in_topic(context, topic) for topic in request.topics]
     return DeleteRecordsResponse(topics=topics)
 
 
 async def _delete_in_topic(
     context: RequestContext, topic: DeleteRecordsTopic
 ) -> DeleteRecordsTopicResult:
-    partitions = await asyncio.gather(
-        *(_delete(context, topic.name, partition) for partition in topic.partitions)
-    )
+    partitions = await side_by_side(partial(_delete, context, topic.name), topic.partitions)
     return DeleteRecordsTopicResult(topic.name, partitions)
 
 

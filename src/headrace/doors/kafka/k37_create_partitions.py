@@ -6,11 +6,12 @@
 - a topic that occurs twice in a request is refused with INVALID_REQUEST
 """
 
-import asyncio
 from collections import Counter
+from collections.abc import Awaitable
 
 from headrace.broker.admin_topics import create_partitions
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k37_create_partitions import (
@@ -26,13 +27,12 @@ async def handle(
 ) -> CreatePartitionsResponse:
     wanted = {topic.name: topic for topic in request.topics}
     times = Counter(topic.name for topic in request.topics)
-    results = await asyncio.gather(
-        *(
-            _grow(context, topic, twice=times[name] > 1, validate_only=request.validate_only)
-            for name, topic in wanted.items()
-        )
-    )
-    return CreatePartitionsResponse(results=results)
+
+    def grow(topic: CreatePartitionsTopic) -> Awaitable[CreatePartitionsTopicResult]:
+        twice = times[topic.name] > 1
+        return _grow(context, topic, twice=twice, validate_only=request.validate_only)
+
+    return CreatePartitionsResponse(results=await side_by_side(grow, wanted.values()))
 
 
 async def _grow(
