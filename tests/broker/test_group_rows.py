@@ -1,0 +1,70 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.broker.group_rows import record_of, row_of
+from headrace.catalog.groups import GroupRow
+from headrace.catalog.schema import CatalogError
+from headrace.groups.changes import GroupRecord, MemberRecord
+from headrace.groups.states import State
+
+ids = st.text(max_size=10)
+timeouts = st.integers(0, 2**31 - 1)
+members = st.builds(
+    MemberRecord,
+    member_id=ids,
+    instance_id=st.none() | ids,
+    client_id=ids,
+    client_host=ids,
+    session_timeout_ms=timeouts,
+    rebalance_timeout_ms=timeouts,
+    protocols=st.lists(st.tuples(ids, st.binary(max_size=20)), max_size=3).map(tuple),
+    assignment=st.binary(max_size=20),
+)
+records = st.builds(
+    GroupRecord,
+    group_id=ids,
+    state=st.sampled_from(State),
+    generation=st.integers(0, 2**31 - 1),
+    protocol_type=st.none() | st.text(min_size=1, max_size=10),
+    protocol=st.none() | ids,
+    leader=st.none() | ids,
+    members=st.lists(members, max_size=3).map(tuple),
+)
+
+
+@given(records)
+def test_group_comes_back_as_it_was(record):
+    assert record_of(row_of(record, None)) == record
+
+
+def test_format_stays_readable():
+    """A row of version 1, as released: never change it."""
+    member = {
+        "id": "a-1",
+        "instance": "a",
+        "client": "c",
+        "host": "h",
+        "session_ms": 45000,
+        "rebalance_ms": 300000,
+        "protocols": [["range", "AAE="]],
+        "assignment": "AAI=",
+    }
+    state = {"v": 1, "state": "Stable", "members": [member]}
+    row = GroupRow("g", "consumer", 3, "range", "a-1", json.dumps(state).encode(), None)
+    record = record_of(row)
+    assert record.state is State.STABLE
+    assert record.members[0].protocols == (("range", b"\0\1"),)
+    assert record.members[0].assignment == b"\0\2"
+    assert json.loads(row_of(record, None).state) == state
+
+
+@pytest.mark.parametrize(
+    "state", [b"", b"{}", b"[]", b'{"v":2}', b'{"v":1,"state":"Odd","members":[]}', b"\xff"]
+)
+def test_group_that_cannot_be_read_is_named(state):
+    row = GroupRow("orders", "consumer", 1, None, None, state, None)
+    with pytest.raises(CatalogError, match="orders"):
+        record_of(row)
