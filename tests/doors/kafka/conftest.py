@@ -56,3 +56,35 @@ def fill() -> Callable[[Any, int], Coroutine[Any, Any, None]]:
             await done
 
     return append
+
+
+@pytest.fixture
+def with_groups(with_broker: Callable[..., Any]) -> Callable[..., Any]:
+    """As `with_broker`, with topic `t` of three partitions and groups that begin at once."""
+
+    def run(body: Callable[[Asker], Coroutine[Any, Any, Any]]) -> Any:
+        async def prepared(asker: Asker) -> Any:
+            await asker.broker.topics.ensure("t")
+            return await body(asker)
+
+        configs = {"group.initial.rebalance.delay.ms": "0", "num.partitions": "3"}
+        return with_broker(prepared, broker_configs=configs)
+
+    return run
+
+
+@pytest.fixture
+def enter() -> Callable[..., Coroutine[Any, Any, str]]:
+    """`await enter(asker)` makes the one member of stable group `g`, instance `i`; its id."""
+    from headrace.groups.requests import Join, Sync
+
+    async def become_member(asker: Asker, group_id: str = "g") -> str:
+        groups = asker.broker.groups
+        protocols = (("range", b"mine"),)
+        join = Join("", "consumer", protocols, 10_000, 10_000, "i", "tests", "127.0.0.1")
+        joined = await groups.join(group_id, join)
+        sync = Sync(joined.member_id, joined.generation, ((joined.member_id, b"all"),))
+        assert not (await groups.sync(group_id, sync)).error
+        return str(joined.member_id)
+
+    return become_member
