@@ -53,6 +53,7 @@ TOPIC_ID_VERSION: Final = 13
 _FLEXIBLE_VERSION: Final = 12
 _TOPICS_MAX: Final = 100_000
 _PARTITIONS_MAX: Final = 100_000
+"""Of all topics together: a broker has no more, and each costs two thousand bytes here."""
 
 _I32: Final = struct.Struct(">i")
 
@@ -137,7 +138,7 @@ def _read_partitions(
 ) -> int:
     flexible = version >= _FLEXIBLE_VERSION
     count, position = _read_count(frame, position, flexible)
-    check_count(count, _PARTITIONS_MAX)
+    check_count(count, _PARTITIONS_MAX - len(wants))
     layout = _partition_layout(version)
     for _ in range(count):
         fields = layout.unpack_from(frame, position)

@@ -50,6 +50,7 @@ TOPIC_ID_VERSION: Final = 13
 _FLEXIBLE_VERSION: Final = 9
 _TOPICS_MAX: Final = 100_000
 _PARTITIONS_MAX: Final = 100_000
+"""Of all topics together: six bytes name a partition, and each costs a thousand here."""
 
 _I16: Final = struct.Struct(">h")
 _I32: Final = struct.Struct(">i")
@@ -106,7 +107,7 @@ def _read_classic(frame: memoryview, position: int) -> ProduceRequest:
         name, position = classic_string(frame, position, nullable=False)
         (partition_count,) = _I32.unpack_from(frame, position)
         position += 4
-        check_count(partition_count, _PARTITIONS_MAX)
+        check_count(partition_count, _PARTITIONS_MAX - len(batches))
         for _ in range(partition_count):
             index, size = struct.unpack_from(">ii", frame, position)
             position += 8
@@ -136,7 +137,7 @@ def _read_flexible(frame: memoryview, position: int, version: int) -> ProduceReq
             name, position = compact_string(frame, position, nullable=False)
             topic = name or ""
         partition_count, position = read_uvarint(frame, position)
-        check_count(partition_count - 1, _PARTITIONS_MAX)
+        check_count(partition_count - 1, _PARTITIONS_MAX - len(batches))
         for _ in range(partition_count - 1):
             (index,) = _I32.unpack_from(frame, position)
             size, position = read_uvarint(frame, position + 4)

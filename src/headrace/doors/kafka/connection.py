@@ -89,7 +89,7 @@ class Connection:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self.close(f"{error}")
+            self.close(f"{error}", quietly=isinstance(error, ConnectionError))
             return
         if size == 0:
             self.close("the client closed it", quietly=True)
