@@ -28,7 +28,7 @@ def test_plain_lines_come_at_intervals_and_hold_the_counts(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "sent 600, in the log 500, processed 100 of 1,000" in lines[0]
-    assert "lag 400 killed" in lines[0]
+    assert "lag 400 / killed" in lines[0]
 
 
 def test_notes_are_shown_at_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,16 @@ def test_the_lag_of_a_consumer_is_that_of_its_partitions() -> None:
     assert [status.lag("consumer-1"), status.lag("consumer-2")] == [6, 10]
 
 
+def test_uncommitted_is_what_a_death_would_repeat() -> None:
+    status = a_status()
+    status.take("consumer-1", {"type": "assigned", "partitions": [0]})
+    status.take("consumer-1", {"type": "batch", "ranges": [[0, 0, 10]]})
+    assert status.uncommitted("consumer-1") == 10
+    status.take("consumer-1", {"type": "committed", "offsets": [[0, 8]]})
+    assert status.uncommitted("consumer-1") == 2
+    assert status.uncommitted("consumer-2") == 0
+
+
 def test_a_dead_consumer_owns_nothing_and_shows_nothing() -> None:
     status = a_status()
     status.take("consumer-1", {"type": "assigned", "partitions": [0]})
@@ -74,7 +84,7 @@ def test_a_dead_consumer_owns_nothing_and_shows_nothing() -> None:
 def test_recovery_is_the_first_acknowledgement_of_what_was_sent_after_the_kill() -> None:
     status = a_status()
     status.take("probe", {"type": "samples", "samples": [[1.0, 1.1]]})
-    status.killed_s = 2.0
+    status.killed_s, status.dead_s = 1.95, 2.0
     status.take("probe", {"type": "samples", "samples": [[1.9, 2.1]]})
     assert status.recovered_s is None  # acknowledged by the old broker, or the new: who knows
     status.take("probe", {"type": "samples", "samples": [[2.05, 2.6], [2.03, 2.5]]})

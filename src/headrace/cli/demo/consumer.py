@@ -32,6 +32,7 @@ _POLL_S: Final = 0.1
 _COMMIT_INTERVAL_S: Final = 0.5
 _BOARD_INTERVAL_S: Final = 1.0
 _CALL_TIMEOUT_S: Final = 5.0
+_RETRY_S: Final = 0.05
 # Kafka's smallest by default: how long a dead consumer keeps its partitions.
 _SESSION_TIMEOUT_MS: Final = 6000
 
@@ -128,10 +129,16 @@ class Keeper:
         deadline = time.monotonic() + self._deadline_s
         while True:
             try:
-                return list(self._consumer.committed(partitions, timeout=_CALL_TIMEOUT_S))
+                known = self._consumer.committed(partitions, timeout=_CALL_TIMEOUT_S)
+                for partition in known:
+                    if partition.error is not None:
+                        raise KafkaException(partition.error)
+                return list(known)
             except KafkaException:
+                # The broker is away, or the group's coordinator is not ready yet.
                 if time.monotonic() > deadline:
                     raise
+                time.sleep(_RETRY_S)
 
 
 def work(line: Line, options: Mapping[str, Any]) -> None:

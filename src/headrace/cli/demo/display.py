@@ -77,7 +77,7 @@ class PlainDisplay:
             return
         self._shown_s = now_s
         rate = latest(self._rates, now_s, status.acked)
-        lags = " ".join(
+        lags = " / ".join(
             f"{status.lag(name):,}" if consumer.alive else "killed"
             for name, consumer in status.consumers.items()
         )

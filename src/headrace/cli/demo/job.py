@@ -205,19 +205,19 @@ class Job:
     def _kill_broker(self) -> None:
         status = self._status
         waiting = status.sent - status.acked
-        self._broker.kill()
-        # From here on: the process is gone, and what is acknowledged now is the new one's word.
         status.killed_s = time.monotonic()
+        self._broker.kill()
+        status.dead_s = time.monotonic()
         self._broker.spawn()
         self._note(f"broker killed with SIGKILL, {waiting:,} events under way; started again")
 
     def _consumer_may_die(self) -> bool:
-        """The broker has been through it, and the victim is at work again."""
+        """The broker has been through it, and the victim has work to lose."""
         status = self._status
         return (
             status.acked >= _CONSUMER_DIES_AT * status.total
             and status.recovered_s is not None
-            and status.consumers[_VICTIM].batches > 0
+            and status.uncommitted(_VICTIM) > 0
         )
 
     def _kill_consumer(self) -> None:

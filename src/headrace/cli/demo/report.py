@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from headrace.cli.demo.board import Tally
 from headrace.cli.demo.checker import Findings
 from headrace.cli.demo.status import Status
+from headrace.cli.output import count_text
 
 __all__ = ["Report", "ack_times_ms", "percentile"]
 
@@ -142,10 +143,11 @@ class Report:
     def crossing(self) -> str:
         """What the data shows about order across producers."""
         found = self.findings
+        pairs = count_text(found.crossed_pairs, "pair")
         return (
             f"{found.shared_aircraft:,} aircraft were seen by more than one airport; for "
             f"{found.crossed_aircraft:,} of them the log holds neighbours from two producers with "
-            f"event time running backwards ({found.crossed_pairs:,} pairs). Order across producers "
+            f"event time running backwards ({pairs}). Order across producers "
             "is not promised: event time is what joins them, and the board goes by it."
         )
 

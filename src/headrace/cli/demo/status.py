@@ -35,7 +35,6 @@ class ConsumerStatus:
     alive: bool = True
     partitions: list[int] = field(default_factory=list)
     carriers: dict[str, Tally] = field(default_factory=dict)
-    batches: int = 0  # since it was last told what it owns
 
 
 class Status:
@@ -49,6 +48,9 @@ class Status:
         self.processed = [Coverage() for _ in range(partitions)]
         self.samples: list[tuple[float, float]] = []
         self.killed_s: float | None = None
+        """When SIGKILL was sent to the broker."""
+        self.dead_s: float | None = None
+        """When it was gone: what is sent from here on, only the new broker can acknowledge."""
         self.recovered_s: float | None = None
         self.verified = 0
 
@@ -94,6 +96,11 @@ class Status:
         mine = self.consumers[consumer].partitions
         return sum(max(0, self.ends[p] - self.processed[p].end) for p in mine)
 
+    def uncommitted(self, consumer: str) -> int:
+        """Records that the consumer has processed and would do again if it died now."""
+        mine = self.consumers[consumer].partitions
+        return sum(max(0, self.processed[p].end - self.committed[p]) for p in mine)
+
     def carriers(self) -> dict[str, Tally]:
         """The delay board as the consumers know it between them."""
         whole: dict[str, Tally] = {}
@@ -132,9 +139,7 @@ class Status:
     def _take_consumer(self, consumer: ConsumerStatus, message: dict[str, Any]) -> None:
         if message["type"] == "assigned":
             consumer.partitions = message["partitions"]
-            consumer.batches = 0
         elif message["type"] == "batch":
-            consumer.batches += 1
             for partition, start, end in message["ranges"]:
                 self.processed[partition].add(start, end)
         elif message["type"] == "committed":
@@ -145,9 +150,8 @@ class Status:
 
     def _take_samples(self, samples: list[tuple[float, float]]) -> None:
         self.samples.extend((sent_s, acked_s) for sent_s, acked_s in samples)
-        if self.killed_s is None or self.recovered_s is not None:
+        if self.dead_s is None or self.recovered_s is not None:
             return
-        # Handed over after the kill and acknowledged: only the new broker can have done that.
-        after = [acked_s for sent_s, acked_s in samples if sent_s >= self.killed_s]
+        after = [acked_s for sent_s, acked_s in samples if sent_s >= self.dead_s]
         if after:
             self.recovered_s = min(after)
