@@ -42,6 +42,7 @@ class Reader:
         self.interval_bytes = interval_bytes
         self._written_from = segments.active.end_bytes
         self._hints: dict[int, tuple[Segment, int]] = {}
+        self._refused_last = ""
 
     async def read(
         self, offset: int, size_bytes_max: int, readable: Tail, *, at_least_one: bool
@@ -133,9 +134,9 @@ class Reader:
                 return await self._resources.read(find_youngest, where)
             return await self._resources.read(find_first, where, wanted_ms)
         except BadBatchError as error:
-            raise _corrupt(segment, error) from error
+            raise self._refusal(ErrorCode.CORRUPT_MESSAGE, _damage(segment, error)) from error
         except OSError as error:
-            raise _unreadable(segment, error) from error
+            raise self._refusal(ErrorCode.KAFKA_STORAGE_ERROR, _why(segment, error)) from error
         finally:
             file.release()
 
@@ -151,9 +152,9 @@ class Reader:
             except BlockingIOError:
                 cut = await self._resources.read(find_cut, reader_of(fd), index, wanted)
         except BadBatchError as error:
-            raise _corrupt(segment, error) from error
+            raise self._refusal(ErrorCode.CORRUPT_MESSAGE, _damage(segment, error)) from error
         except OSError as error:
-            raise _unreadable(segment, error) from error
+            raise self._refusal(ErrorCode.KAFKA_STORAGE_ERROR, _why(segment, error)) from error
         return cut, segment.start_bytes + cut.position >= hot_from
 
     async def _opened(self, segment: Segment) -> OpenFile:
@@ -171,12 +172,11 @@ class Reader:
                 open_segment, segment, self.interval_bytes, not segment.is_index_loaded
             )
         except CorruptLogError as error:
-            _log.error("%s", error)
-            raise RequestError(ErrorCode.CORRUPT_MESSAGE, str(error)) from error
+            raise self._refusal(ErrorCode.CORRUPT_MESSAGE, str(error)) from error
         except OSError as error:
             if segment.dropped:
                 raise _deleted(segment) from error
-            raise _unreadable(segment, error) from error
+            raise self._refusal(ErrorCode.KAFKA_STORAGE_ERROR, _why(segment, error)) from error
         file = OpenFile(fd)
         if segment.dropped:
             file.release()
@@ -189,6 +189,13 @@ class Reader:
             segment.index = index
             segment.is_index_loaded = True
         return segment.file
+
+    def _refusal(self, code: ErrorCode, message: str) -> RequestError:
+        """Logged when it is news: a reader that comes again and again is not."""
+        if message != self._refused_last:
+            self._refused_last = message
+            _log.error("%s", message)
+        return RequestError(code, message)
 
     def _remember(self, offset: int, segment: Segment, position: int) -> None:
         hints = self._hints
@@ -205,16 +212,12 @@ def _about_at(segment: Segment, offset: int) -> int:
     return (offset - segment.base_offset) * segment.size_bytes // max(span, 1)
 
 
-def _corrupt(segment: Segment, error: BadBatchError) -> RequestError:
-    message = f"{segment.path} is damaged {error}"
-    _log.error("%s", message)
-    return RequestError(ErrorCode.CORRUPT_MESSAGE, message)
+def _damage(segment: Segment, error: BadBatchError) -> str:
+    return f"{segment.path} is damaged {error}"
 
 
-def _unreadable(segment: Segment, error: OSError) -> RequestError:
-    message = f"{segment.path} cannot be read: {error}"
-    _log.error("%s", message)
-    return RequestError(ErrorCode.KAFKA_STORAGE_ERROR, message)
+def _why(segment: Segment, error: OSError) -> str:
+    return f"{segment.path} cannot be read: {error}"
 
 
 def _deleted(segment: Segment) -> RequestError:

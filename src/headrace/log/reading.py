@@ -51,7 +51,8 @@ class Cut(NamedTuple):
 
 
 def find_cut(read: ReadAt, index: SparseIndex, wanted: Wanted) -> Cut:
-    """The whole batches that answer `wanted`. Raises BadBatchError, and what `read` raises."""
+    """The whole batches that answer `wanted`, up to damage if there is any behind the first.
+    Raises BadBatchError, and what `read` raises."""
     position, offset = wanted.position, wanted.offset
     if position < 0:
         position, offset = _locate(read, index, wanted)
@@ -62,10 +63,14 @@ def find_cut(read: ReadAt, index: SparseIndex, wanted: Wanted) -> Cut:
     end, next_offset = position, offset
     if entry.position > position:
         end, next_offset = entry.position, entry.offset
-    for placed in walk(read, end, next_offset, wanted.limit_position):
-        if placed.end > border and not (wanted.at_least_one and placed.position == position):
-            break
-        end, next_offset = placed.end, placed.next_offset
+    try:
+        for placed in walk(read, end, next_offset, wanted.limit_position):
+            if placed.end > border and not (wanted.at_least_one and placed.position == position):
+                break
+            end, next_offset = placed.end, placed.next_offset
+    except BadBatchError:
+        if end == position:
+            raise
     return Cut(position, end, next_offset)
 
 

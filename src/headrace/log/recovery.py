@@ -258,7 +258,8 @@ class _Tail:
         if stray is not None:
             return f"it is the place of another batch, with offset {stray}"
         beyond = find_batch(fd, position, size, segment.end_offset)
-        if has_lost_sector(fd, position, size if beyond is None else beyond):
+        bad_until = size if beyond is None else beyond
+        if has_lost_sector(fd, position, bad_until, segment.end_offset):
             return None
         if beyond is not None:
             return f"a valid batch follows at position {beyond}"

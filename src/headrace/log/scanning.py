@@ -170,18 +170,14 @@ def _read_all(fd: int, position: int, end: int) -> bytearray:
     return buffer
 
 
-def has_lost_sector(fd: int, position: int, end: int) -> bool:
-    """Whether [position, end) holds a sector that was never written: it reads as zeros."""
-    return _zeros_at_the_start(fd, position, end) or _zero_sector(fd, position, end)
-
-
-def _zeros_at_the_start(fd: int, position: int, end: int) -> bool:
-    head = platform.pread(fd, min(HEADER_BYTES, end - position), position)
-    return len(head) > _MAGIC_AT and not any(head)
-
-
-def _zero_sector(fd: int, position: int, end: int) -> bool:
+def has_lost_sector(fd: int, position: int, end: int, offset: int) -> bool:
+    """Whether [position, end), where a batch of base offset `offset` should start, holds a sector
+    that was never written: it reads as zeros. Of the first sector only the rest counts, since
+    what is before `position` may have been written earlier."""
     first = -(-position // SECTOR_BYTES) * SECTOR_BYTES
+    head = platform.pread(fd, min(first, end) - position, position)
+    if not any(head) and (len(head) > _OFFSET_BYTES or any(_offset_bytes(offset)[: len(head)])):
+        return True
     zeros = bytes(SECTOR_BYTES)
     for start in range(first, end, SCAN_BYTES):
         piece = platform.pread(fd, min(SCAN_BYTES, end - start), start)
@@ -189,3 +185,7 @@ def _zero_sector(fd: int, position: int, end: int) -> bool:
             if piece[at] == 0 and piece.startswith(zeros, at):
                 return True
     return False
+
+
+def _offset_bytes(offset: int) -> bytes:
+    return offset.to_bytes(_OFFSET_BYTES, "big")
