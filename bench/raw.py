@@ -155,22 +155,25 @@ def fetch_through(
     end: int,
     size_bytes_max: int,
 ) -> Produced:
-    """Read partition 0, made of equal batches, from the start to offset `end`."""
+    """Read partition 0, made of equal batches, from the start to offset `end`; as a prefetching
+    consumer does, ask for what follows as soon as an answer says how much it holds."""
     buffer = memoryview(bytearray(size_bytes_max + batch_bytes + 4096))
-    head = 4 + 4 + 4 + 2 + 4 + 4 + len(_topic(topic)) + 4
-    sizes_at = head + 4 + 2 + 8 + 8 + 8 + 4 + 4
+    partition_at = 4 + 4 + 4 + 2 + 4 + 4 + len(_topic(topic)) + 4
+    size_at = partition_at + 4 + 2 + 8 + 8 + 8 + 4 + 4
+    head = buffer[: size_at + 4]
     offset = requests = received = 0
     started = time.perf_counter()
+    connection.socket.sendall(_fetch_frame(topic, 0, offset, size_bytes_max))
     while offset < end:
-        connection.socket.sendall(_fetch_frame(topic, 0, offset, size_bytes_max))
-        connection.receive(buffer[:4])
-        (size,) = struct.unpack_from(">i", buffer)
-        connection.receive(buffer[4 : 4 + size])
-        (error,) = struct.unpack_from(">h", buffer, head + 4)
-        (records,) = struct.unpack_from(">i", buffer, sizes_at)
+        connection.receive(head)
+        (error,) = struct.unpack_from(">h", head, partition_at + 4)
+        (records,) = struct.unpack_from(">i", head, size_at)
         if error or records < batch_bytes:
             raise RuntimeError(f"Fetch at {offset} of {end}: error {error}, {records} bytes")
         offset += records // batch_bytes * batch_records
+        if offset < end:
+            connection.socket.sendall(_fetch_frame(topic, 0, offset, size_bytes_max))
+        connection.receive(buffer[len(head) : len(head) + records])
         received += records
         requests += 1
     return Produced(requests, received, time.perf_counter() - started, [])

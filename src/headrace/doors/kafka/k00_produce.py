@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headrace.broker.append import ACKS_ALL, ACKS_LEADER, ACKS_NONE, Appended, append
-
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.header import RequestHead
 from headrace.wire.produce import (

@@ -1,17 +1,17 @@
 """Answers in the order of their requests, straight into the socket.
 
 Every request that wants an answer reserves a slot; a slot may be filled in any order, the bytes
-leave in order. Records leave by `os.sendfile` from their segment and never pass through here.
+leave in order. Records leave straight from their segment's file (`slices`).
 What must not enter: what a request meant.
 """
 
-import os
 import socket
 from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
 from headrace.broker.fetch import Slice
+from headrace.doors.kafka.slices import SendSlice, send_file
 
 __all__ = ["Outbox", "Part", "Slot"]
 
@@ -39,10 +39,18 @@ class Slot:
 class Outbox:
     """The sending half of one connection."""
 
-    __slots__ = ("_bytes_waiting", "_parts", "_slots", "_socket", "bytes_sent")
+    __slots__ = (
+        "_bytes_waiting",
+        "_parts",
+        "_send_from_file",
+        "_slots",
+        "_socket",
+        "bytes_sent",
+    )
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, send_from_file: SendSlice = send_file) -> None:
         self._socket = connected
+        self._send_from_file = send_from_file
         self._slots: deque[Slot] = deque()
         self._parts: deque[Part | memoryview] = deque()
         self._bytes_waiting = 0
@@ -103,9 +111,7 @@ class Outbox:
             parts.popleft()
 
     def _send_slice(self, part: Slice) -> None:
-        sent = os.sendfile(self._socket.fileno(), part.file, part.position, part.size_bytes)
-        if sent == 0:
-            raise OSError(f"the segment ends {part.size_bytes} bytes before its index says")
+        sent = self._send_from_file(self._socket, part)
         self.bytes_sent += sent
         if sent < part.size_bytes:
             self._parts[0] = part._replace(
