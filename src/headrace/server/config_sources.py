@@ -60,7 +60,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
     """`HEADRACE_DATA`, `HEADRACE_BROKER_NUM_PARTITIONS`, ...; other programs' are not looked at."""
     values: dict[str, Value] = {}
     for variable, text in environment.items():
-        if not variable.startswith("HEADRACE_") or variable in _FOR_OTHERS:
+        if not variable.startswith("HEADRACE_") or _is_for_others(variable):
             continue
         prefix = next((prefix for prefix in _PREFIXES if variable.startswith(prefix)), None)
         if variable in _VARIABLES:
@@ -68,10 +68,14 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
         elif prefix is not None:
             name = variable.removeprefix(prefix).lower().replace("_", ".")
             values[f"{_PREFIXES[prefix]}.{name}"] = Value(text, variable, variable)
-        elif not _SERVICE_LINK.fullmatch(variable):
+        else:
             known = [*_VARIABLES, *_FOR_OTHERS]
             raise ConfigError(f"{variable}: unknown environment variable{suggest(variable, known)}")
     return values
+
+
+def _is_for_others(variable: str) -> bool:
+    return variable in _FOR_OTHERS or _SERVICE_LINK.fullmatch(variable) is not None
 
 
 def from_options(options: Options) -> dict[str, Value]:
