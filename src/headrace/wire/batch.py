@@ -36,6 +36,7 @@ __all__ = [
     "CRC_START",
     "HEADER_BYTES",
     "LENGTH_OVERHEAD_BYTES",
+    "RECORD_BYTES_MIN",
     "BatchHeader",
     "check_from_producer",
     "crc_matches",
@@ -55,6 +56,10 @@ ATTRIBUTE_LOG_APPEND_TIME: Final = 0x08
 ATTRIBUTE_TRANSACTIONAL: Final = 0x10
 ATTRIBUTE_CONTROL: Final = 0x20
 
+RECORD_BYTES_MIN: Final = 7
+"""Length, attributes, two deltas, key, value and headers take a byte each at least."""
+
+_CODEC_LAST: Final = 4
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _OFFSET: Final = struct.Struct(">q")
 _EPOCH: Final = struct.Struct(">i")
@@ -113,8 +118,9 @@ def check_from_producer(batch: memoryview) -> BatchHeader:
     """What must hold before a producer's bytes may be appended; returns the header.
 
     Raises RequestError: CORRUPT_MESSAGE for a wrong length or CRC, INVALID_RECORD for a wrong
-    magic, a count that does not fit the offsets, more than one batch, a control batch, or a
-    producer id without a sequence (KIP-98).
+    magic, a count that does not fit the offsets or the bytes, more than one batch, a control
+    batch, or a producer id without a sequence (KIP-98), UNSUPPORTED_COMPRESSION_TYPE for a codec
+    that does not exist, INVALID_TIMESTAMP for an append time that the log did not set.
     """
     size = len(batch)
     if size < HEADER_BYTES:
@@ -143,8 +149,17 @@ def check_from_producer(batch: memoryview) -> BatchHeader:
             ErrorCode.INVALID_RECORD,
             f"{header.records_count} records with last offset delta {header.last_offset_delta}",
         )
-    if header.attributes & ATTRIBUTE_CONTROL:
-        raise RequestError(ErrorCode.INVALID_RECORD, "control batches come from the broker only")
+    attributes = header.attributes
+    if attributes and not 0 < attributes <= _CODEC_LAST:
+        _check_attributes(attributes)
+    if (
+        header.records_count * RECORD_BYTES_MIN > size - HEADER_BYTES
+        and not attributes & ATTRIBUTE_CODEC_MASK
+    ):
+        raise RequestError(
+            ErrorCode.INVALID_RECORD,
+            f"{header.records_count} records cannot fit in {size - HEADER_BYTES} bytes",
+        )
     if header.producer_id >= 0 and (header.base_sequence < 0 or header.producer_epoch < 0):
         raise RequestError(
             ErrorCode.INVALID_RECORD,
@@ -152,6 +167,20 @@ def check_from_producer(batch: memoryview) -> BatchHeader:
             f"epoch {header.producer_epoch}",
         )
     return header
+
+
+def _check_attributes(attributes: int) -> None:
+    if attributes & ATTRIBUTE_CONTROL:
+        raise RequestError(ErrorCode.INVALID_RECORD, "control batches come from the broker only")
+    if attributes & ATTRIBUTE_CODEC_MASK > _CODEC_LAST:
+        raise RequestError(
+            ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
+            f"there is no codec {attributes & ATTRIBUTE_CODEC_MASK}",
+        )
+    if attributes & ATTRIBUTE_LOG_APPEND_TIME:
+        raise RequestError(
+            ErrorCode.INVALID_TIMESTAMP, "only the broker says when a batch was appended"
+        )
 
 
 def stamp(batch: memoryview | bytearray, base_offset: int, leader_epoch: int) -> None:

@@ -36,8 +36,6 @@ Header = tuple[str, bytes | None]
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _CRC: Final = struct.Struct(">I")
 _CRC_POSITION: Final = 17
-_RECORD_BYTES_MIN: Final = 7
-"""One byte for each line of the table above."""
 _HEADER_BYTES_MIN: Final = 2
 _TIMESTAMP_MAX: Final = (1 << 63) - 1
 
@@ -189,7 +187,7 @@ def _open(
     if header.records_count == 0 and not block:  # what compaction may leave
         return header, b""
     data = decompress(codec, block, bytes_max=decompressed_bytes_max)
-    if header.records_count * _RECORD_BYTES_MIN > len(data):
+    if header.records_count * batches.RECORD_BYTES_MIN > len(data):
         raise MalformedError(f"{header.records_count} records cannot fit in {len(data)} bytes")
     return header, data
 

@@ -13,7 +13,7 @@ No task is made for a request: the partitions call back.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.broker.append import ACKS_ALL, ACKS_LEADER, ACKS_NONE, Appended, append
 from headrace.wire.errors import ErrorCode, RequestError
@@ -33,6 +33,8 @@ __all__ = ["FIRST_VERSION", "VERSIONS", "RefusedWithoutAnswer", "serve"]
 
 VERSIONS = (0, 13)
 _ZSTD_VERSION = 7
+MESSAGE_CHARS_MAX: Final = 200
+"""Of an error message: it may quote a long name, once for every partition asked for."""
 
 Answer = Callable[[bytes], None]
 
@@ -55,7 +57,9 @@ class _Waiting:
 
     def settle(self, place: int, outcome: Appended | RequestError) -> None:
         if isinstance(outcome, RequestError):
-            result = PartitionResult(outcome.code, -1, -1, -1, outcome.message or None)
+            result = PartitionResult(
+                outcome.code, -1, -1, -1, outcome.message[:MESSAGE_CHARS_MAX] or None
+            )
         else:
             base, _, append_time_ms, log_start, _ = outcome
             result = PartitionResult(0, base, append_time_ms, log_start, None)
