@@ -81,11 +81,10 @@ def test_a_small_run_keeps_every_promise_through_both_deaths(tmp_path: Path) -> 
 
 @ON_LINUX
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_leaves_nothing_behind(
-    tmp_path: Path, under_way: "subprocess.Popen[str]", number: int
+    tmp_path: Path, under_way: "subprocess.Popen[str]"
 ) -> None:
-    under_way.send_signal(number)
+    under_way.send_signal(signal.SIGINT)
     under_way.communicate(timeout=20)
     assert under_way.returncode == 130
     assert living(tmp_path) == []
@@ -112,6 +111,38 @@ def test_a_broker_that_does_not_start_is_said_and_cleaned_up(
     assert run(serve=lambda _port: [sys.executable, "-c", "exit('no such disk')"]) == 1
     assert "no such disk" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_takes_too_long_is_given_up_with_the_numbers_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run(events=EVENTS, timeout_s=0.01) == 1
+    shown = capsys.readouterr().err
+    assert "not finished within 0.01 s: of 0 events 0 are acknowledged" in shown
+    assert "the broker's last words" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_interrupts_once_and_then_lets_it_clean_up(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned = []
+
+    def work(_job: Job) -> Report:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            cleaned.append(True)
+        raise AssertionError("not interrupted")
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(Job, "run", work)
+    assert run() == 130
+    assert cleaned == [True]
+    assert signal.getsignal(number) is before
 
 
 def test_too_few_events_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

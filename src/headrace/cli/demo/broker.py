@@ -66,6 +66,10 @@ class BrokerProcess:
         self._children.forget(self._child)
         self._child = None
 
+    def last_words(self) -> str:
+        """The end of its log."""
+        return "it is dead" if self._child is None else self._child.log_tail()
+
 
 def _on_leash() -> list[str]:
     if not sys.platform.startswith("linux"):

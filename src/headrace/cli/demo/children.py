@@ -24,7 +24,8 @@ Message = dict[str, Any]
 
 _LINE_BYTES_MAX: Final = 1024 * 1024
 _READ_BYTES: Final = 64 * 1024
-_LOG_TAIL_BYTES: Final = 2000
+_LOG_TAIL_BYTES: Final = 4000
+_LOG_TAIL_LINES: Final = 6
 
 
 class ChildFailed(RuntimeError):
@@ -103,9 +104,10 @@ class Child:
                     pipe.close()
 
     def log_tail(self) -> str:
-        """The end of what it wrote to stderr."""
+        """The last lines that it wrote to stderr."""
         data = self.log_path.read_bytes()[-_LOG_TAIL_BYTES:]
-        return data.decode(errors="replace").strip() or "it said nothing"
+        lines = data.decode(errors="replace").strip().splitlines()
+        return "\n".join(lines[-_LOG_TAIL_LINES:]) or "nothing"
 
 
 class Children:

@@ -229,7 +229,7 @@ class Job:
     def _listen(self) -> list[tuple[Child, Message]]:
         """Wait a moment for messages, take note of them, show it. Raises DemoFailed in trouble."""
         if self._left_s() <= 0:
-            raise DemoFailed(f"not finished within {self._course.timeout_s:.0f} s")
+            raise DemoFailed(self._too_late())
         heard = []
         recovered = self._status.recovered_s is not None
         for child, message in self._children.messages(_TICK_S):
@@ -258,6 +258,14 @@ class Job:
             self._note(f"{child.name} could not commit, and will again: {message['message']}")
         if kind == "assigned" and message["partitions"]:
             self._note(f"group {GROUP}: {child.name} has partitions {message['partitions']}")
+
+    def _too_late(self) -> str:
+        status = self._status
+        return (
+            f"not finished within {self._course.timeout_s:g} s: of {status.total:,} events "
+            f"{status.acked:,} are acknowledged and {status.covered:,} processed; "
+            f"the broker's last words: {self._broker.last_words()}"
+        )
 
     def _note(self, text: str) -> None:
         self._display.note(time.monotonic() - self._started_s, text)
