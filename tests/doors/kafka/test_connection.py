@@ -5,7 +5,9 @@ import logging
 import random
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,7 +17,13 @@ from headrace.doors.kafka import k60_describe_cluster, listener, registry
 from headrace.server.node import Node
 from headrace.testing import RunningBroker, running_broker
 from headrace.testing.hot_messages import FetchResponse, ProduceResponse
-from headrace.testing.raw_client import RawClient, batch, fetch_request, produce_request
+from headrace.testing.raw_client import (
+    RawClient,
+    batch,
+    fetch_request,
+    produce_request,
+    records_of,
+)
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode
 from headrace.wire.messages.k03_metadata import (
@@ -268,6 +276,41 @@ def test_a_client_gone_while_its_join_is_parked_leaves_nothing(
     until(lambda: look_inside(broker).tasks > before.tasks, "the parked join")
     second.close()
     until(lambda: look_inside(broker) == before, "the end of the connection")
+
+
+def test_clients_gone_before_they_are_accepted_leave_nothing(
+    broker: RunningBroker, connect: Connect, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = look_inside(broker)
+    for _ in range(200):
+        hang_up_rudely(RawClient(broker.host, broker.port))
+    assert is_served(connect(broker))
+    until(lambda: look_inside(broker).connections == before.connections + 1)
+    assert not caplog.records
+
+
+# Two houses under one roof
+
+
+def test_two_brokers_in_one_process_do_not_mix_what_they_send() -> None:
+    together = threading.Barrier(2)
+
+    def read_back(value: bytes) -> set[bytes | None]:
+        with running_broker() as broker, RawClient(broker.host, broker.port) as client:
+            broker.create_topic("t")
+            for _ in range(5):
+                client.produce("t", 0, batch([value * 900_000]))
+            together.wait(20)
+            found: set[bytes | None] = set()
+            for _ in range(20):
+                data = client.fetch("t", 0, 0, partition_max_bytes=5_000_000).records or b""
+                found |= {record.value for record in records_of(data)}
+            return found
+
+    with ThreadPoolExecutor(2) as threads:
+        ones, twos = threads.map(read_back, (b"1", b"2"))
+    assert ones == {b"1" * 900_000}
+    assert twos == {b"2" * 900_000}
 
 
 # Clients that do not read

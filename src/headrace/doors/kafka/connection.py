@@ -21,7 +21,7 @@ from headrace.doors.kafka.api import Api, RequestContext
 from headrace.doors.kafka.dispatch import decode_request, encode_response, find_api
 from headrace.doors.kafka.inbox import BuffersExhausted, Inbox
 from headrace.doors.kafka.outbox import Outbox, Part, Slot
-from headrace.doors.kafka.slices import copy_slice, is_same_machine, send_file
+from headrace.doors.kafka.slices import is_same_machine, send_file
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import MalformedError
 from headrace.wire.fetch import read_fetch
@@ -68,7 +68,8 @@ class Connection:
         self._loop = listener.loop
         self._socket = connected
         self._inbox = Inbox(listener.pool, listener.limits.frame_bytes_max)
-        self._outbox = Outbox(connected, copy_slice if is_same_machine(connected) else send_file)
+        near = is_same_machine(connected, self.peer_host)
+        self._outbox = Outbox(connected, listener.copy_slice if near else send_file)
         self._answering: asyncio.Task[None] | None = None
         """The request that the following ones wait for."""
         self._answering_key = -1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.doors.kafka.connection import Connection
 from headrace.doors.kafka.inbox import BufferPool
 from headrace.doors.kafka.registry import apis
+from headrace.doors.kafka.slices import CopySlice
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
@@ -57,6 +58,7 @@ class Listener:
         self.loop = asyncio.get_running_loop()
         self.now = now or self.loop.time
         self.pool = BufferPool(limits.receive_bytes_max)
+        self.copy_slice = CopySlice()
         self.requests_count = 0
         self.connections: set[Connection] = set()
         self._sockets: list[socket.socket] = []
@@ -117,10 +119,14 @@ class Listener:
             self.loop.add_reader(listening.fileno(), self._on_acceptable, listening)
 
     def _welcome(self, connected: socket.socket, peer: str) -> None:
-        connected.setblocking(False)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self.connections.add(Connection(self, connected, peer, self._next_id))
+        try:
+            connected.setblocking(False)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self.connections.add(Connection(self, connected, peer, self._next_id))
+        except OSError as error:  # gone already
+            log.debug("%s closed: %s", peer, error)
+            connected.close()
         self._next_id += 1
 
     def forget(self, connection: Connection) -> None:

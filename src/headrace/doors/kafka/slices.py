@@ -13,22 +13,19 @@ from typing import Final
 
 from headrace.broker.fetch import Slice
 
-__all__ = ["SendSlice", "copy_slice", "is_same_machine", "send_file"]
+__all__ = ["CopySlice", "SendSlice", "is_same_machine", "send_file"]
 
 COPY_BYTES: Final = 1 << 20
-"""Read and sent at once; one buffer serves every connection, since a copy is never half done."""
+"""Read and sent at once."""
 
 SendSlice = Callable[[socket.socket, Slice], int]
 """Send from the start of a slice and return how many bytes the socket took, at least one.
 Raises BlockingIOError when it takes none, OSError when the connection or the file is gone."""
 
-_copy_buffer = memoryview(bytearray(0))
 
-
-def is_same_machine(connected: socket.socket) -> bool:
+def is_same_machine(connected: socket.socket, peer_host: str) -> bool:
     """Whether both ends of the connection have one address."""
-    peer, own = connected.getpeername(), connected.getsockname()
-    return bool(peer[0] == own[0])
+    return bool(connected.getsockname()[0] == peer_host)
 
 
 def send_file(connected: socket.socket, part: Slice) -> int:
@@ -38,15 +35,23 @@ def send_file(connected: socket.socket, part: Slice) -> int:
     return sent
 
 
-def copy_slice(connected: socket.socket, part: Slice) -> int:
-    global _copy_buffer
-    if not _copy_buffer:
-        _copy_buffer = memoryview(bytearray(COPY_BYTES))
-    view = _copy_buffer[: part.size_bytes]
-    read = os.preadv(part.file, [view], part.position)
-    if read == 0:
-        raise _too_short(part)
-    return connected.send(view[:read])
+class CopySlice:
+    """Made once for each event loop: its buffer serves every connection of that loop, since a copy
+    is never half done, but two loops in two threads would send each other's bytes."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self) -> None:
+        self._buffer = memoryview(b"")
+
+    def __call__(self, connected: socket.socket, part: Slice) -> int:
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(COPY_BYTES))
+        view = self._buffer[: part.size_bytes]
+        read = os.preadv(part.file, [view], part.position)
+        if read == 0:
+            raise _too_short(part)
+        return connected.send(view[:read])
 
 
 def _too_short(part: Slice) -> OSError:
