@@ -67,9 +67,11 @@ class Lab:
 
         return asyncio.run(main())
 
-    def crash_image(self, path: Path) -> "Lab":
-        """A copy of the directory as it is now: what a killed process leaves behind."""
-        shutil.copytree(self.path, path)
+    async def crash_image(self, log: LocalLog, path: Path) -> "Lab":
+        """A copy of the directory as it is now: what a killed process leaves behind. Taken
+        between checkpoints, since a copy is not made in one moment."""
+        async with log.upkeep:
+            shutil.copytree(self.path, path)
         image = Lab(path, self.durability)
         image.config = self.config
         return image

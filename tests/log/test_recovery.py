@@ -29,7 +29,7 @@ def crashed(lab, path, count=BATCH_COUNT, **config):
     async def scenario(log):
         for at in range(count):
             await lab.put(log, lab.batch(b"value %d" % at * 5, b"2", producer=(3, 0, at * 2)))
-        return lab.crash_image(path)
+        return await lab.crash_image(log, path)
 
     return lab.run(scenario, **config)
 
@@ -149,7 +149,7 @@ def test_a_page_the_power_cut_lost_takes_what_follows_with_it(lab, tmp_path):
     async def scenario(log):
         for at in range(20):
             await lab.put(log, lab.batch(b"%d" % at * 3000))
-        return lab.crash_image(tmp_path / "image")
+        return await lab.crash_image(log, tmp_path / "image")
 
     path = segment(lab.run(scenario).partition_path)
     whole = path.read_bytes()
@@ -170,7 +170,7 @@ def test_batches_inside_the_records_of_a_torn_batch_are_not_taken_for_damage(lab
     async def scenario(log):
         await lab.put(log, lab.batch(b"first"))
         await lab.put(log, lab.batch(inner))
-        return lab.crash_image(tmp_path / "image")
+        return await lab.crash_image(log, tmp_path / "image")
 
     path = segment(lab.run(scenario).partition_path)
     whole = path.read_bytes()
@@ -320,7 +320,7 @@ def test_a_recovered_log_is_what_it_was_after_any_history(tmp_path_factory, lab,
         how, rest = await live(log, steps)
         image = None
         if how == "kill":
-            image = current.crash_image(root / str(generation + 1))
+            image = await current.crash_image(log, root / str(generation + 1))
         await store.close()
         return image or current, rest
 

@@ -5,6 +5,7 @@ so a test can make the Nth call fail, and another system needs changes here only
 enter: what the bytes mean.
 """
 
+import errno
 import os
 import sys
 from typing import Final
@@ -62,9 +63,15 @@ def fsync_directory(path: str) -> None:
 if sys.platform == "linux":
 
     def read_cached(fd: int, size_bytes: int, position: int) -> bytes:
-        """Like pread, but raises BlockingIOError rather than wait for the disk."""
+        """Like pread, but raises BlockingIOError rather than wait for the disk, or where the file
+        system cannot say whether it would."""
         buffer = bytearray(size_bytes)
-        got = os.preadv(fd, [buffer], position, os.RWF_NOWAIT)
+        try:
+            got = os.preadv(fd, [buffer], position, os.RWF_NOWAIT)
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                raise BlockingIOError from error
+            raise
         if got < size_bytes:
             raise BlockingIOError
         return bytes(buffer)

@@ -14,6 +14,7 @@ from typing import Final
 from headrace.log import platform
 from headrace.log.contract import MAX_TIMESTAMP, CorruptLogError, Slice
 from headrace.log.files import OpenFile
+from headrace.log.index import NO_TIMESTAMP
 from headrace.log.reading import EMPTY_SLICE, Cut, Wanted, find_cut, open_segment
 from headrace.log.resources import Resources
 from headrace.log.searching import Found, Readable, find_first, find_youngest
@@ -108,8 +109,10 @@ class Reader:
                     segment, MAX_TIMESTAMP, segment.max_timestamp, start, readable
                 )
                 if found is None or found.timestamp_ms < segment.max_timestamp:
-                    # The youngest is not readable, or its header promised too much: look at all.
-                    found = await self._search(segment, MAX_TIMESTAMP, -1, start, readable)
+                    # The youngest may not be read: look at all that may.
+                    found = await self._search(
+                        segment, MAX_TIMESTAMP, NO_TIMESTAMP, start, readable
+                    )
                 if youngest is None or (found and found.timestamp_ms > youngest.timestamp_ms):
                     youngest = found
         return youngest
@@ -143,8 +146,11 @@ class Reader:
     async def _cut(self, segment: Segment, fd: int, wanted: Wanted) -> tuple[Cut, bool]:
         """The cut, and whether it is known to be hot."""
         hot_from = max(self._written_from, self._segments.active.end_bytes - HOT_TAIL_BYTES)
-        hot = wanted.position >= 0 and segment.start_bytes + wanted.position >= hot_from
         index = segment.index
+        position = wanted.position
+        if position < 0:
+            position = index.at_offset(wanted.offset).position
+        hot = segment.start_bytes + position >= hot_from
         try:
             try:
                 read = reader_of(fd) if hot else cached_reader_of(fd)

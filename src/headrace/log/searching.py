@@ -43,14 +43,20 @@ def find_first(readable: Readable, timestamp_ms: int) -> Found | None:
 
 
 def find_youngest(readable: Readable) -> Found | None:
-    """The first record of the greatest timestamp. Raises BadBatchError, OSError."""
-    youngest = None
+    """The first record of the greatest timestamp, by what the headers of batches say. Raises
+    BadBatchError, OSError."""
+    at_start: Found | None = None
+    youngest: Placed | None = None
     for placed in _walk(readable):
-        if placed.next_offset > readable.start and (
-            youngest is None or placed.max_timestamp > youngest.max_timestamp
-        ):
-            youngest = placed
-    return None if youngest is None else _youngest_in(readable, youngest)
+        if placed.base_offset >= readable.start:
+            if youngest is None or placed.max_timestamp > youngest.max_timestamp:
+                youngest = placed
+        elif placed.next_offset > readable.start:
+            at_start = _youngest_in(readable, placed)
+    found = None if youngest is None else _youngest_in(readable, youngest)
+    if at_start is None or (found is not None and found.timestamp_ms > at_start.timestamp_ms):
+        return found
+    return at_start
 
 
 def _walk(readable: Readable) -> Iterator[Placed]:
