@@ -173,9 +173,10 @@ class Job:
             try:
                 created.result(timeout=_READY_TIMEOUT_S)
             except KafkaException as error:
-                known = error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
+                reason: KafkaError = error.args[0]
+                known = reason.code() == KafkaError.TOPIC_ALREADY_EXISTS
                 hint = "; the demo wants a data directory of its own" if known else ""
-                raise DemoFailed(f"topic {name}: {error}{hint}") from error
+                raise DemoFailed(f"cannot create {name}: {reason.str()}{hint}") from error
 
     def _start_producers(self) -> None:
         table = load()
