@@ -9,8 +9,8 @@
 - v10 topics by id
 """
 
+from headrace.broker.group_requests import Commit, OffsetToCommit
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.groups.requests import Commit, OffsetToCommit
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k08_offset_commit import (

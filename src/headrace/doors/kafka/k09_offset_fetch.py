@@ -10,8 +10,8 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from headrace.broker.group_requests import Committed
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.groups.offsets import Committed
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k09_offset_fetch import (

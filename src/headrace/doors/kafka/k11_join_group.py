@@ -5,8 +5,8 @@
 - v7 protocol type and name, null where there are none; v9 a leader may be told not to assign
 """
 
+from headrace.broker.group_requests import Join
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.groups.requests import Join
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
 from headrace.wire.messages.k11_join_group import (

@@ -3,8 +3,8 @@
 - REBALANCE_IN_PROGRESS asks the member to join again; v3 static members
 """
 
+from headrace.broker.group_requests import Heartbeat
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.groups.requests import Heartbeat
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
 from headrace.wire.messages.k12_heartbeat import HeartbeatRequest, HeartbeatResponse

@@ -3,8 +3,8 @@
 - v3 many members at once, each with its own error; a static one may be named by instance id alone
 """
 
+from headrace.broker.group_requests import Leave, Leaving
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.groups.requests import Leave, Leaving
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
 from headrace.wire.messages.k13_leave_group import (

@@ -4,8 +4,8 @@
 - v3 static members; v5 protocol type and name are checked if given, and returned
 """
 
+from headrace.broker.group_requests import Sync
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.groups.requests import Sync
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
 from headrace.wire.messages.k14_sync_group import SyncGroupRequest, SyncGroupResponse

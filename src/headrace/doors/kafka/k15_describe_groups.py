@@ -4,9 +4,9 @@
 - a group that does not exist is shown as Dead; v6 says GROUP_ID_NOT_FOUND too
 """
 
+from headrace.broker.group_requests import State
 from headrace.doors.kafka.acl_operations import GROUP_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.groups.states import State
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k15_describe_groups import (
