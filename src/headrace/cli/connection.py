@@ -8,7 +8,6 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from headrace.cli.failure import Exit, Failure, note
@@ -16,6 +15,8 @@ from headrace.cli.output import on_terminal
 from headrace.server.address import Address
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from confluent_kafka import Consumer, KafkaError, Producer
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.admin._metadata import ClusterMetadata

@@ -86,8 +86,7 @@ class Reading:
 
     def _read(self) -> None:
         while not self._enough():
-            count = BATCH_RECORDS_MAX if self._left is None else min(self._left, BATCH_RECORDS_MAX)
-            messages = self._consumer.consume(count, _POLL_S)
+            messages = self._next_messages()
             if messages:
                 self._connection.heard()
                 self._outage_told = False
@@ -95,6 +94,14 @@ class Reading:
             else:
                 self._progress.add(0, 0)
                 self._check_outage()
+
+    def _next_messages(self) -> "list[Message]":
+        """The next one as soon as there is one, and what has come with it; none after a while."""
+        first = self._consumer.poll(_POLL_S)
+        if first is None:
+            return []
+        count = BATCH_RECORDS_MAX if self._left is None else min(self._left, BATCH_RECORDS_MAX)
+        return [first, *(self._consumer.consume(count - 1, 0) if count > 1 else ())]
 
     def _enough(self) -> bool:
         return self._left == 0 or (self._assigned and self._stops == {})
