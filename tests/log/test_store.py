@@ -155,7 +155,7 @@ def test_a_store_can_be_closed_twice(lab):
     stored(lab, scenario)
 
 
-def test_a_round_syncs_every_dirty_log_once(lab):
+def test_a_round_syncs_every_dirty_log_once(tmp_path):
     """Many logs share the flusher's threads; each hears of its own outcome."""
 
     class Log:
@@ -174,7 +174,7 @@ def test_a_round_syncs_every_dirty_log_once(lab):
             self.ended += 1
 
     async def scenario():
-        flusher = Flusher(asyncio.get_running_loop())
+        flusher = Flusher(asyncio.get_running_loop(), str(tmp_path))
         logs = [Log() for _ in range(500)]
         for log in logs:
             flusher.put(log)

@@ -9,11 +9,12 @@ two threads at once, since the kernel reports a failed write-back to only one of
 A failed sync is final: the kernel may have dropped the bytes and a second try would "succeed".
 The log goes offline (`local`); nothing here tries again.
 
-With several dirty logs a round is shared by SYNC_THREADS, since concurrent syncs share journal
-commits of the file system.
+With several dirty logs the whole volume is synced at once (`volume` says when that is wise), else
+SYNC_THREADS share the round, since concurrent syncs share commits of the file system's journal.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +24,14 @@ from typing import Final, NamedTuple, Protocol
 from headrace.log import platform
 from headrace.log.files import OpenFile
 from headrace.log.segment import Tail
+from headrace.log.volume import Volume
 
 __all__ = ["Flusher", "SyncJob", "Syncable", "sync_job"]
 
-SYNC_THREADS: Final = 4
+SYNC_THREADS: Final = 8
 """Files synced at the same time in one data directory."""
+
+_log = logging.getLogger(__name__)
 
 
 class SyncJob(NamedTuple):
@@ -63,8 +67,10 @@ def sync_job(job: SyncJob) -> None:
 class Flusher:
     """Made and closed on the loop's thread. The queue holds a log at most once."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, directory: str) -> None:
+        """Raises OSError."""
         self._loop = loop
+        self._volume = Volume(directory)
         self._queue: SimpleQueue[Syncable | None] = SimpleQueue()
         self.put: Callable[[Syncable], None] = self._queue.put
         """Sync this log in the next round. Loop thread only."""
@@ -77,6 +83,7 @@ class Flusher:
         self._queue.put(None)
         self._thread.join()
         self._helpers.shutdown()
+        self._volume.close()
 
     def _run(self) -> None:
         queue = self._queue
@@ -84,23 +91,28 @@ class Flusher:
             logs = [queue.get()]
             while not queue.empty():
                 logs.append(queue.get())
-            round_ = [log for log in logs if log is not None]
-            if round_:
-                results = self._sync_all(round_)
+            tasks = [(log, log.begin_sync()) for log in logs if log is not None]
+            if tasks:
+                results = self._sync_all(tasks)
                 if self._loop.is_closed():
                     return
                 self._loop.call_soon_threadsafe(self._tell, results)
-            if len(round_) < len(logs):
+            if len(tasks) < len(logs):
                 return
 
-    def _sync_all(self, logs: list[Syncable]) -> "list[_Result]":
-        if len(logs) == 1:
-            return [_sync(logs[0])]
-        shares = min(SYNC_THREADS, len(logs))
+    def _sync_all(self, tasks: "list[_Task]") -> "list[_Result]":
+        if len(tasks) > 1 and self._volume.is_worth_syncing(len(tasks)):
+            try:
+                self._volume.sync()
+            except OSError as error:
+                _log.warning("syncing the volume failed, now file by file: %s", error)
+            else:
+                return [_marked(log, job) for log, job in tasks]
+        shares = min(SYNC_THREADS, len(tasks))
         others = [
-            self._helpers.submit(_sync_some, logs[share::shares]) for share in range(1, shares)
+            self._helpers.submit(_sync_some, tasks[share::shares]) for share in range(1, shares)
         ]
-        results = _sync_some(logs[0::shares])
+        results = _sync_some(tasks[0::shares])
         for other in others:
             results += other.result()
         return results
@@ -114,21 +126,22 @@ class Flusher:
         log.end_sync(job, error)
 
 
-class _Result(NamedTuple):
-    log: Syncable
-    job: SyncJob
-    error: OSError | None
+_Task = tuple[Syncable, SyncJob]
+_Result = tuple[Syncable, SyncJob, OSError | None]
 
 
-def _sync_some(logs: list[Syncable]) -> list[_Result]:
-    return [_sync(log) for log in logs]
+def _sync_some(tasks: list[_Task]) -> list[_Result]:
+    return [_sync(log, job) for log, job in tasks]
 
 
-def _sync(log: Syncable) -> _Result:
-    job = log.begin_sync()
+def _sync(log: Syncable, job: SyncJob) -> _Result:
     try:
         sync_job(job)
     except OSError as error:
-        return _Result(log, job, error)
+        return log, job, error
+    return _marked(log, job)
+
+
+def _marked(log: Syncable, job: SyncJob) -> _Result:
     log.mark_synced(job)
-    return _Result(log, job, None)
+    return log, job, None

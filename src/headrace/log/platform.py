@@ -6,11 +6,14 @@ enter: what the bytes mean.
 """
 
 import errno
+import functools
 import os
+import re
 import sys
-from typing import Final
+from typing import Any, Final
 
 __all__ = [
+    "can_sync_volume",
     "drop_cached",
     "fdatasync",
     "fsync",
@@ -20,8 +23,10 @@ __all__ = [
     "preadv",
     "pwrite",
     "read_cached",
+    "sync_volume",
     "truncate",
     "unlink",
+    "unwritten_bytes",
     "will_need",
 ]
 
@@ -32,6 +37,9 @@ pwrite = os.pwrite
 fsync = os.fsync
 truncate = os.ftruncate
 unlink = os.unlink
+
+_SYNCFS_REPORTS_ERRORS_SINCE: Final = (5, 8)
+"""Before this Linux, syncfs said that all is well also when it was not."""
 
 PROBE_BYTES: Final = 128 * 1024
 """How far apart `is_cached` looks: the kernel reads ahead and evicts in runs of about this size."""
@@ -61,6 +69,34 @@ def fsync_directory(path: str) -> None:
 
 
 if sys.platform == "linux":
+
+    @functools.cache
+    def _syncfs() -> Any:
+        import ctypes  # only directories with several busy partitions need it
+
+        major, minor = re.findall(r"\d+", os.uname().release)[:2]
+        if (int(major), int(minor)) < _SYNCFS_REPORTS_ERRORS_SINCE:
+            return None
+        return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+    def can_sync_volume() -> bool:
+        """Whether `sync_volume` exists here and tells of failures."""
+        return _syncfs() is not None
+
+    def sync_volume(fd: int) -> None:
+        """Make everything on the volume durable. Raises OSError when writing back any file of it
+        failed since `fd` was opened or synced so last; it does not say which."""
+        if _syncfs()(fd) != 0:
+            import ctypes
+
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    def unwritten_bytes() -> int:
+        """What the kernel has yet to write to all its disks together, from every process."""
+        with open("/proc/meminfo", "rb") as file:
+            found = re.findall(rb"^(?:Dirty|Writeback): +(\d+) kB$", file.read(), re.MULTILINE)
+        return sum(map(int, found)) * 1024
 
     def read_cached(fd: int, size_bytes: int, position: int) -> bytes:
         """Like pread, but raises BlockingIOError rather than wait for the disk, or where the file
@@ -99,6 +135,18 @@ if sys.platform == "linux":
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 else:
+
+    def can_sync_volume() -> bool:
+        """Whether `sync_volume` exists here and tells of failures."""
+        return False
+
+    def sync_volume(fd: int) -> None:
+        """Make everything on the volume durable: no portable call does."""
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    def unwritten_bytes() -> int:
+        """What the kernel has yet to write to all its disks together: here it cannot be known."""
+        return 0
 
     def read_cached(fd: int, size_bytes: int, position: int) -> bytes:
         """Like pread, but raises BlockingIOError rather than wait: here it cannot be known."""

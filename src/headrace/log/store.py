@@ -95,7 +95,7 @@ class LogStore:
         except BaseException:
             os.close(lock)
             raise
-        flusher = Flusher(loop) if durability == "fsync" else None
+        flusher = Flusher(loop, directory) if durability == "fsync" else None
         resources = Resources(loop, flusher, now_ms)
         store = cls(directory, lock, resources, marks, was_clean=was_clean)
         store._remove_leftovers()

@@ -1,0 +1,56 @@
+"""Syncing the whole volume at once, where many logs of it are dirty.
+
+A sync costs a commit of the file system's journal, and syncing file after file costs one each:
+60 files took 2.5 ms with eight threads and 19 ms with one, the whole volume 0.75 ms (ext4, 1 KB
+appended to each). But the volume may hold the dirty bytes of other processes too, and theirs
+would be waited for. So it is synced whole only while the kernel has little to write at all, and
+not for a while after that took long.
+
+What must not enter: logs.
+"""
+
+import os
+import time
+from typing import Final
+
+from headrace.log import platform
+
+__all__ = ["Volume"]
+
+LOGS_MIN: Final = 4
+"""Fewer dirty logs are synced file by file."""
+UNWRITTEN_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Above that, logs are synced file by file: somebody writes much, perhaps not we."""
+SLOW_S: Final = 0.05
+PAUSE_S: Final = 10.0
+"""After a sync that took SLOW_S, logs are synced file by file for so long."""
+
+
+class Volume:
+    """The volume of a data directory; used by one thread."""
+
+    def __init__(self, directory: str) -> None:
+        """Raises OSError."""
+        self._fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._paused_until_s = 0.0
+
+    def is_worth_syncing(self, dirty_logs: int) -> bool:
+        """Whether this is likely to be quicker than file by file."""
+        return (
+            dirty_logs >= LOGS_MIN
+            and platform.can_sync_volume()
+            and time.monotonic() >= self._paused_until_s
+            and platform.unwritten_bytes() <= UNWRITTEN_BYTES_MAX
+        )
+
+    def sync(self) -> None:
+        """Make durable what is in any file of the volume. Raises OSError if any could not be
+        written; which one, its own sync will say."""
+        start_s = time.monotonic()
+        platform.sync_volume(self._fd)
+        end_s = time.monotonic()
+        if end_s - start_s > SLOW_S:
+            self._paused_until_s = end_s + PAUSE_S
+
+    def close(self) -> None:
+        os.close(self._fd)
