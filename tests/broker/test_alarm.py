@@ -1,4 +1,5 @@
 import asyncio
+import socket
 
 from headrace.broker.alarm import CALLS_PER_TURN_MAX, STALE_ENTRIES_MAX, Alarm
 
@@ -71,6 +72,56 @@ def test_stale_entries_are_bounded(clock):
         clock.alarm.set("a", moment_ms)
     assert len(clock.alarm._heap) <= STALE_ENTRIES_MAX + 2
     assert clock.at(1) == ["a"]
+
+
+def test_sleeper_that_fails_does_not_keep_the_others_asleep(caplog):
+    async def run():
+        called = []
+
+        def call(sleeper):
+            called.append(sleeper)
+            if sleeper == "bad":
+                raise ValueError("no")
+
+        alarm = Alarm(lambda: 10, call)
+        alarm.set("bad", 1)
+        alarm.set("good", 2)
+        alarm.ring()
+        alarm.close()
+        assert called == ["bad", "good"]
+
+    asyncio.run(run())
+    assert "bad" in caplog.text
+
+
+def test_late_timer_lets_the_sockets_be_read_first():
+    """A process that was stopped: what arrived meanwhile may move the moment away."""
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        late_ms = 0
+        called = []
+        alarm = Alarm(lambda: int(loop.time() * 1000) + late_ms, called.append)
+        start_ms = alarm._now_ms()
+        alarm.set("a", start_ms + 20)
+        late_ms = 10_000
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.send(b"a heartbeat")
+        with ours, theirs:
+            while alarm._timer.when() < loop.time() + 0.1:  # until the timer has fired
+                await asyncio.sleep(0.005)
+            assert await loop.sock_recv(ours, 100) == b"a heartbeat"
+        alarm.set("a", None)
+        assert called == []
+        alarm.set("b", alarm._now_ms())
+        async with asyncio.timeout(10):
+            while not called:
+                await asyncio.sleep(0.01)
+        assert called == ["b"]
+        alarm.close()
+
+    asyncio.run(run())
 
 
 def test_timer_of_the_loop_calls():

@@ -1,11 +1,16 @@
 """One timer for many sleepers: each has at most one moment at which it wants to be called.
 
 A heap holds the moments; one that was replaced by an earlier one stays in it as a stale entry until
-its time comes or stale entries outnumber the others. What must not enter: who the sleepers are.
+its time comes or stale entries outnumber the others.
+
+A timer that fires late means that the process did not run (it was stopped, swapped out, starved).
+What others sent meanwhile, such as the heartbeats that would move the moments away, still waits in
+the sockets; so it is read first. What must not enter: who the sleepers are.
 """
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -17,12 +22,20 @@ CALLS_PER_TURN_MAX: Final = 256
 STALE_ENTRIES_MAX: Final = 1024
 """On top of as many as there are live ones; then the heap is built anew."""
 
+LATE_MS_MIN: Final = 500
+"""From here on a timer is late."""
+
+CATCH_UP_S: Final = 0.5
+"""What a late timer waits for the sockets to be read."""
+
+log = logging.getLogger("headrace.broker")
+
 
 class Alarm:
     """Uses the running loop's timer; time itself is `now_ms`, which must never go back."""
 
     def __init__(self, now_ms: Callable[[], int], call: Callable[[str], None]) -> None:
-        """`call` may set moments, that of its own sleeper too, and must not raise."""
+        """`call` may set moments, that of its own sleeper too. If it raises, that is logged."""
         self._now_ms = now_ms
         self._call = call
         self._moments: dict[str, int] = {}
@@ -49,7 +62,7 @@ class Alarm:
         self._arm()
 
     def ring(self) -> None:
-        """Call everyone whose moment has come. The timer does this; a virtual clock may too."""
+        """Call everyone whose moment has come: on time, or by hand with a clock of one's own."""
         self._disarm()
         now_ms = self._now_ms()
         calls = 0
@@ -57,9 +70,21 @@ class Alarm:
             moment_ms, sleeper = heapq.heappop(self._heap)
             if self._moments.get(sleeper) == moment_ms:
                 del self._moments[sleeper]
-                self._call(sleeper)
+                self._wake(sleeper)
                 calls += 1
         self._arm()
+
+    def _wake(self, sleeper: str) -> None:
+        try:
+            self._call(sleeper)
+        except Exception:  # time must go on for the others
+            log.exception("waking %r failed", sleeper)
+
+    def _on_timer(self) -> None:
+        if self._now_ms() - self._timer_ms >= LATE_MS_MIN:
+            self._timer = asyncio.get_running_loop().call_later(CATCH_UP_S, self.ring)
+        else:
+            self.ring()
 
     def close(self) -> None:
         """Nobody is called any more. Idempotent."""
@@ -75,7 +100,7 @@ class Alarm:
                 return
             self._timer.cancel()
         delay_s = max(first_ms - self._now_ms(), 0) / 1000
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self.ring)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
         self._timer_ms = first_ms
 
     def _disarm(self) -> None:

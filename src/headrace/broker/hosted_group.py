@@ -241,7 +241,7 @@ class HostedGroup:
         group = self.group
         self._logged_generation = group.generation
         log.info(
-            "group %r: generation %d with %d members, because %s",
+            "group %r: generation %d with %d members, because %r",
             group.group_id,
             group.generation,
             len(group.members),
