@@ -37,7 +37,7 @@ def test_aged_segments_are_deleted(lab):
         await fill(lab, log)
         assert await log.tidy(5 * DAY_MS) == 0
         heard = []
-        log.notify(lambda: heard.append(log.offsets().start))
+        log.notify(lambda: heard.append(log.start_offset))
         assert await log.tidy(12 * DAY_MS) == 2
         assert heard == [4]
         assert log.offsets().start == 4 == kept(lab)[0]

@@ -16,13 +16,13 @@ What must not enter: topics, file formats, what is done once in a while (`upkeep
 
 import asyncio
 import contextlib
-import errno
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
-from headrace.log import platform, upkeep
+from headrace.log import upkeep
 from headrace.log.contract import (
     ACKS_ALL,
     ACKS_LEADER,
@@ -45,10 +45,14 @@ from headrace.log.recovery import Recovered
 from headrace.log.resources import Resources
 from headrace.log.segment import Segment, Tail
 from headrace.log.segments import Segments
+from headrace.log.writing import write_batch
 from headrace.wire.batch import check_from_producer, stamp, stamp_append_time
 from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["LocalLog"]
+
+WARNING_INTERVAL_MS: Final = 60_000
+"""Between two warnings that batches cannot be written."""
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +93,7 @@ class LocalLog:
         self.tidied_at = -1
         """The end offset when the log was tidied last."""
         self.is_closing = False
+        self._warned_ms = 0
         self._refusal: tuple[ErrorCode, str] | None = None
         self._flusher = resources.flusher
         self._mark = mark
@@ -133,10 +138,9 @@ class LocalLog:
         position = segment.size_bytes
         end = position + size
         try:
-            if platform.pwrite(file.fd, batch, position) != size:
-                self._write_rest(file.fd, batch, position)
+            write_batch(file.fd, batch, position)
         except OSError as error:
-            raise self._not_written(file.fd, position, error) from error
+            raise self._not_written(error) from error
         next_offset = base_offset + header.records_count
         segment.add(
             position, end, base_offset, next_offset, max_timestamp, config.index_interval_bytes
@@ -193,28 +197,23 @@ class LocalLog:
         """The active segment's file: created by the first append, or closed while idle."""
         segment = self.segments.active
         try:
-            return segment.open_for_writing()
+            file = segment.open_for_writing()
         except OSError as error:
             raise _storage_error(f"{segment.path} cannot be opened: {error}") from error
+        if segment.size_bytes == 0:
+            self._has_new_file()
+        return file
 
-    def _write_rest(self, fd: int, batch: memoryview, position: int) -> None:
-        """The disk took a part of the batch; the rest tells why, or goes in. Raises OSError."""
-        written = platform.pwrite(fd, batch, position)
-        while written < len(batch):
-            more = platform.pwrite(fd, batch[written:], position + written)
-            if more == 0:
-                raise OSError(errno.ENOSPC, "the disk takes no more bytes")
-            written += more
+    def _has_new_file(self) -> None:
+        if self.directory not in self._new_directories:
+            self._new_directories = (self.directory, *self._new_directories)
 
-    def _not_written(self, fd: int, position: int, error: OSError) -> RequestError:
-        """Nothing was appended. What was written of the batch is taken away again, but if that
-        fails too it is overwritten by the next batch, or found torn by recovery."""
-        path = self.segments.active.path
-        _log.warning("%s: a batch was not written at position %d: %s", path, position, error)
-        try:
-            platform.truncate(fd, position)
-        except OSError as cleanup_error:
-            _log.warning("%s: its rest was not cut off: %s", path, cleanup_error)
+    def _not_written(self, error: OSError) -> RequestError:
+        """Nothing was appended. One warning a minute: producers try again."""
+        now_ms = self.resources.now_ms()
+        if abs(now_ms - self._warned_ms) >= WARNING_INTERVAL_MS:
+            self._warned_ms = now_ms
+            _log.warning("%s: batches are refused: %s", self.directory, error)
         return _storage_error(f"the batch was not written: {error}")
 
     def roll(self) -> None:
@@ -225,8 +224,7 @@ class LocalLog:
         except OSError as error:
             raise _storage_error(f"a new segment cannot be made: {error}") from error
         self._sealed_unsynced = (*self._sealed_unsynced, sealed)
-        if self.directory not in self._new_directories:
-            self._new_directories = (self.directory, *self._new_directories)
+        self._has_new_file()
         next_offset = self.tail[0]
         if self.readable[0] == next_offset:
             self.readable = (next_offset, active, 0)
@@ -367,6 +365,8 @@ class LocalLog:
         return await self._reader.read(offset, size_bytes_max, readable, at_least_one=at_least_one)
 
     def offsets(self) -> LogOffsets:
+        if self._refusal is not None:
+            self.check()
         high_watermark = self.readable[0]
         return LogOffsets(self.start_offset, high_watermark, high_watermark, self.tail[0])
 
@@ -410,7 +410,9 @@ class LocalLog:
         """The start is at `offset`, durably; the segments before it are no longer read."""
         self.start_offset = offset
         self.segments.drop([segment for segment in dropped if not segment.dropped])
-        self._sealed_unsynced = ()
+        self._sealed_unsynced = tuple(
+            segment for segment in self._sealed_unsynced if not segment.dropped
+        )
         for segment in dropped:
             self.resources.sealed.close(segment)
             segment.close_file()

@@ -8,10 +8,11 @@
 - v13 topics by id, v18 as v17 (the high watermark a follower would tell is not used)
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 from headrace.broker.fetch import Fetched, Slice, fetch, warm
-from headrace.wire.errors import ErrorCode
+from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.fetch import FetchRequest, PartitionAnswer, PartitionWant, write_fetch
 from headrace.wire.header import RequestHead
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["VERSIONS", "serve"]
 
 VERSIONS = (4, 18)
+
+log = logging.getLogger("headrace.kafka")
 
 
 async def serve(broker: "Broker", request: FetchRequest, head: RequestHead) -> list[bytes | Slice]:
@@ -42,9 +45,9 @@ async def serve(broker: "Broker", request: FetchRequest, head: RequestHead) -> l
         max_wait_ms=request.max_wait_ms,
     )
     try:
-        for answer in answers:
+        for place, answer in enumerate(answers):
             if answer.records is not None and answer.records.cold:
-                await warm(answer.records)
+                answers[place] = await _warmed(answer, answer.records)
     except BaseException:
         for answer in answers:
             if answer.records is not None:
@@ -61,6 +64,19 @@ async def serve(broker: "Broker", request: FetchRequest, head: RequestHead) -> l
             parts.append(answer.records)
         parts.append(piece)
     return parts
+
+
+async def _warmed(answer: Fetched, records: Slice) -> Fetched:
+    """The answer with its records in the page cache, or with why they cannot be read."""
+    try:
+        await warm(records)
+    except OSError as error:
+        records.release()
+        message = f"records cannot be read: {error}"
+        log.error("%s", message)
+        refusal = RequestError(ErrorCode.KAFKA_STORAGE_ERROR, message)
+        return Fetched(refusal, -1, -1, -1, None)
+    return answer
 
 
 def _told(want: PartitionWant, answer: Fetched) -> PartitionAnswer:
