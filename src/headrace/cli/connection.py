@@ -178,7 +178,7 @@ class Connection:
 def explain(error: "KafkaError", what: str) -> Failure:
     """One line for a person: what was tried, what the broker said, the code to look up."""
     reason = error.str().removeprefix("Broker: ").removeprefix("Local: ").rstrip(".")
-    return Failure(f"{what}: {reason} ({error.name()})")
+    return Failure(f"{what}: {reason} ({error.name()})", reason=error.name())
 
 
 def _is_unreachable(error: "KafkaError") -> bool:

@@ -9,21 +9,22 @@ What must not enter: how a record is written as a line (`records`).
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from headrace.cli.completion import group_names
 from headrace.cli.connection import Connection
 from headrace.cli.failure import Exit, Failure, note, reporting
 from headrace.cli.offsets import Partition, Range, describe_topics, place, ranges
-from headrace.cli.options import Json, with_connection
+from headrace.cli.options import Json, Topic, with_connection
 from headrace.cli.output import count_text, on_terminal
 from headrace.cli.positions import Place, Position
 from headrace.cli.progress import Progress
 from headrace.cli.reading import Reading
-from headrace.cli.records import as_json, as_text, as_value
+from headrace.cli.records import Received, as_json, as_text, as_value
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -49,78 +50,93 @@ class Format(Enum):
 _WRITERS: Final = {Format.TEXT: as_text, Format.JSON: as_json, Format.VALUE: as_value}
 
 
+_From = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="POSITION",
+        help="beginning, latest, an OFFSET, a time (2026-11-01T06:30, UTC) or how long ago (-2h). "
+        "With --group: where to begin if the group has not been there.",
+    ),
+]
+_Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until",
+        metavar="POSITION",
+        help="Stop before this. Default: end, where the topic ends now.",
+    ),
+]
+_Max = Annotated[int | None, typer.Option("--max", "-n", min=1, help="Stop after so many records.")]
+_Follow = Annotated[
+    bool, typer.Option("--follow", "-f", help="Wait for more at the end, until Ctrl-C.")
+]
+_Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        "-g",
+        autocompletion=group_names,
+        help="Share the work with the group's other members.",
+    ),
+]
+_Partition = Annotated[
+    list[int] | None,
+    typer.Option("--partition", "-p", min=0, help="Only this one (repeatable)."),
+]
+_Format = Annotated[
+    Format | None,
+    typer.Option("--format", help="json: everything; value: as it is. Default: text."),
+]
+
+
 @reporting
 @with_connection
 def consume(
     connection: Connection,
-    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
-    from_: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="POSITION",
-            help="beginning, latest, an OFFSET, a time (2026-11-01T06:30, UTC) or how long ago "
-            "(-2h). With --group: where to begin if the group has not been there.",
-        ),
-    ] = "beginning",
-    until: Annotated[
-        str | None,
-        typer.Option(
-            "--until",
-            metavar="POSITION",
-            help="Stop before this. Default: end, where the topic ends now.",
-        ),
-    ] = None,
-    max_: Annotated[
-        int | None, typer.Option("--max", "-n", min=1, help="Stop after so many records.")
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Wait for more at the end, until Ctrl-C.")
-    ] = False,
-    group: Annotated[
-        str | None,
-        typer.Option("--group", "-g", help="Share the work with the group's other members."),
-    ] = None,
-    partition: Annotated[
-        list[int] | None,
-        typer.Option("--partition", "-p", min=0, help="Only this one (repeatable)."),
-    ] = None,
-    format_: Annotated[
-        Format | None,
-        typer.Option("--format", help="json: everything; value: as it is. Default: text."),
-    ] = None,
+    topic: Topic,
+    from_: _From = "beginning",
+    until: _Until = None,
+    max_: _Max = None,
+    follow: _Follow = False,
+    group: _Group = None,
+    partition: _Partition = None,
+    format_: _Format = None,
     json_output: Json = False,
 ) -> Exit:
     """Read a topic's records."""
-    if json_output and format_ not in (None, Format.JSON):
-        raise Failure("--json and --format exclude each other", Exit.USAGE)
-    if follow and until is not None:
-        raise Failure("--follow and --until exclude each other", Exit.USAGE)
-    write = _WRITERS[Format.JSON if json_output else format_ or Format.TEXT]
+    write = _writer(format_, json_output)
     start = Position.parse(from_, "--from")
-    stop = None if follow else Position.parse(until or "end", "--until")
+    stop = _stop(until, follow)
+    if group is not None:
+        _check_for_group(start, partition)
     admin = connection.admin()
     [description] = describe_topics(connection, admin, [topic])
     partitions = _choose(topic, [part.id for part in description.partitions], partition)
-    if group is not None:
-        _check_for_group(start, partition)
     progress = Progress(f"consumed from {topic}", hidden=on_terminal(sys.stdout))
-    consumer = connection.consumer(_properties(group, start))
-    reading = Reading(connection, consumer, write, progress, max_)
-    with _stoppable(), progress:
-        try:
+    # Closing leaves the group, and commits what was written out.
+    with _stoppable(), closing(connection.consumer(_properties(group, start))) as consumer:
+        reading = Reading(connection, consumer, write, progress, max_)
+        with progress, suppress(KeyboardInterrupt):  # how --follow ends: no failure
             if group is None:
-                starts, stops = _bounds(connection, admin, partitions, start, stop)
-                reading.alone(starts, stops)
+                reading.alone(*_bounds(connection, admin, partitions, start, stop))
             else:
                 reading.in_group(topic, _stops_of(connection, admin, stop))
-        except KeyboardInterrupt:
-            progress.stop()  # how --follow ends: no failure
-        finally:
-            consumer.close()  # leaves the group, and commits what was written out
     if on_terminal(sys.stderr):
         note(count_text(progress.records, "record"))
     return Exit.OK
+
+
+def _writer(format_: Format | None, json_output: bool) -> Callable[[Received], bytes]:
+    if json_output and format_ not in (None, Format.JSON):
+        raise Failure("--json and --format exclude each other", Exit.USAGE)
+    return _WRITERS[Format.JSON if json_output else format_ or Format.TEXT]
+
+
+def _stop(until: str | None, follow: bool) -> Position | None:
+    if follow and until is not None:
+        raise Failure("--follow and --until exclude each other", Exit.USAGE)
+    return None if follow else Position.parse(until or "end", "--until")
 
 
 def _check_for_group(start: Position, partition: list[int] | None) -> None:

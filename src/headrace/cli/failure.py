@@ -35,9 +35,11 @@ class Exit(IntEnum):
 class Failure(Exception):
     """A command cannot do what it was asked: the message says what, where, and what to do."""
 
-    def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
+    def __init__(self, message: str, code: Exit = Exit.FAILED, reason: str = "") -> None:
+        """`reason` is the broker's own name of the error, where it was the broker's."""
         super().__init__(message)
         self.code = code
+        self.reason = reason
 
 
 def note(message: str) -> None:

@@ -13,15 +13,13 @@ With --json one object a line, with these keys:
 Headrace would understand.
 """
 
-from typing import Annotated, Any, Final
-
-import typer
+from typing import Any, Final
 
 from headrace.cli.connection import Connection
 from headrace.cli.failure import Exit, Failure, also, note, reporting
 from headrace.cli.group_reset import reset
 from headrace.cli.group_state import Group, PartitionState, find_group, state_name
-from headrace.cli.options import Json, Yes, command_group, confirm, with_connection
+from headrace.cli.options import Groups, Json, Yes, command_group, confirm, with_connection
 from headrace.cli.output import count_text, print_json, print_table
 
 __all__ = ["app"]
@@ -29,7 +27,6 @@ __all__ = ["app"]
 app = command_group("Look at consumer groups, move and delete them.")
 app.command("reset")(reset)
 
-_Groups = Annotated[list[str], typer.Argument(metavar="GROUP")]
 _LIST_HEADINGS: Final = ("GROUP", "STATE", "TYPE")
 _LAG_HEADINGS: Final = ("TOPIC", "PARTITION", "COMMITTED", "START", "END", "LAG", "CLIENT")
 _MEMBER_HEADINGS: Final = ("MEMBER", "CLIENT", "HOST", "PARTITIONS")
@@ -61,7 +58,7 @@ def list_(connection: Connection, json_output: Json = False) -> Exit:
 @app.command("describe")
 @reporting
 @with_connection
-def describe(connection: Connection, groups: _Groups, json_output: Json = False) -> Exit:
+def describe(connection: Connection, groups: Groups, json_output: Json = False) -> Exit:
     """Show members, committed offsets and lag."""
     admin = connection.admin()
     code = Exit.OK
@@ -84,7 +81,7 @@ def describe(connection: Connection, groups: _Groups, json_output: Json = False)
 @reporting
 @with_connection
 def delete(
-    connection: Connection, groups: _Groups, yes: Yes = False, json_output: Json = False
+    connection: Connection, groups: Groups, yes: Yes = False, json_output: Json = False
 ) -> Exit:
     """Delete groups and their committed offsets."""
     confirm(f"Delete {', '.join(groups)} and the offsets committed there?", yes)

@@ -12,6 +12,7 @@ from headrace.cli.connection import Connection, explain
 from headrace.cli.failure import Exit, Failure, also, note, reporting
 from headrace.cli.group_state import Group, find_group
 from headrace.cli.offsets import Partition, Range, partitions_of, place, ranges
+from headrace.cli.options import Group as GroupName
 from headrace.cli.options import Json, with_connection
 from headrace.cli.output import count_text, print_json, print_table
 from headrace.cli.positions import Place, Position
@@ -34,7 +35,7 @@ class Move(NamedTuple):
 @with_connection
 def reset(
     connection: Connection,
-    group: Annotated[str, typer.Argument(metavar="GROUP")],
+    group: GroupName,
     to: Annotated[
         str,
         typer.Option(

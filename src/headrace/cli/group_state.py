@@ -81,7 +81,7 @@ def find_group(
     try:
         found = connection.wait(future, f"group {name}")
     except Failure as failure:
-        if "GROUP_ID_NOT_FOUND" not in str(failure):
+        if failure.reason != "GROUP_ID_NOT_FOUND":
             raise
         return _absent(name, may_be_new)
     if state_name(found.state) == "Dead" and not committed:

@@ -4,7 +4,7 @@ What must not enter: groups and their commits (`group`); records.
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.cli.connection import Connection
 from headrace.cli.failure import Failure
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from confluent_kafka.admin._topic import TopicDescription
 
 __all__ = ["Partition", "Range", "describe_topics", "partitions_of", "place", "ranges"]
+
+UNKNOWN_TOPIC: Final = "UNKNOWN_TOPIC_OR_PART"
 
 Partition = tuple[str, int]
 """Topic and partition number."""
@@ -39,19 +41,18 @@ def describe_topics(
 
 def partitions_of(connection: Connection, admin: "AdminClient", names: list[str]) -> dict[str, int]:
     """How many partitions each topic has; one that does not exist is left out."""
-    from confluent_kafka import KafkaError, KafkaException, TopicCollection
+    from confluent_kafka import TopicCollection
 
     if not names:
         return {}
     counts = {}
     futures = admin.describe_topics(TopicCollection(names), request_timeout=connection.timeout_s)
     for name, future in futures.items():
-        error = future.exception(connection.timeout_s)
-        unknown = isinstance(error, KafkaException) and (
-            error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
-        )
-        if not unknown:
+        try:
             counts[name] = len(connection.wait(future, f"topic {name}").partitions)
+        except Failure as failure:
+            if failure.reason != UNKNOWN_TOPIC:
+                raise
     return counts
 
 

@@ -11,11 +11,29 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from headrace.cli.completion import group_names, topic_names
 from headrace.cli.connection import BOOTSTRAP_DEFAULT, TIMEOUT_DEFAULT_S, Connection
 from headrace.cli.failure import Exit, Failure
 
-__all__ = ["Json", "Yes", "command_group", "confirm", "name_values", "with_connection"]
+__all__ = [
+    "Group",
+    "Groups",
+    "Json",
+    "Topic",
+    "Topics",
+    "Yes",
+    "command_group",
+    "confirm",
+    "name_values",
+    "with_connection",
+]
 
+_TOPIC: Final = typer.Argument(metavar="TOPIC", autocompletion=topic_names)
+_GROUP: Final = typer.Argument(metavar="GROUP", autocompletion=group_names)
+Topic = Annotated[str, _TOPIC]
+Topics = Annotated[list[str], _TOPIC]
+Group = Annotated[str, _GROUP]
+Groups = Annotated[list[str], _GROUP]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs, one object a line.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, do it.")]
 

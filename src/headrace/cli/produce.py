@@ -17,7 +17,7 @@ import typer
 
 from headrace.cli.connection import Connection, explain
 from headrace.cli.failure import Exit, Failure, also, note, reporting
-from headrace.cli.options import Json, name_values, with_connection
+from headrace.cli.options import Json, Topic, name_values, with_connection
 from headrace.cli.output import bytes_text, count_text, print_json
 from headrace.cli.progress import Progress
 from headrace.cli.records import Headers, Incoming, from_json
@@ -53,36 +53,41 @@ class Compression(Enum):
     ZSTD = "zstd"
 
 
+_File = Annotated[
+    Path | None, typer.Option("--file", "-f", metavar="FILE", help="Read this instead of stdin.")
+]
+_Format = Annotated[
+    Format, typer.Option("--format", help="lines: a line is a value; json: a line is a record.")
+]
+_Key = Annotated[str | None, typer.Option("--key", "-k", help="The key of every record.")]
+_KeySeparator = Annotated[
+    str | None, typer.Option("--key-separator", "-K", help="A line is KEY, this, VALUE.")
+]
+_Header = Annotated[
+    list[str] | None,
+    typer.Option("--header", "-H", metavar="NAME=VALUE", help="On every record (repeatable)."),
+]
+_Partition = Annotated[
+    int | None,
+    typer.Option("--partition", "-p", min=0, help="Default: by key, as Kafka's clients do."),
+]
+_Acks = Annotated[Acks, typer.Option("--acks", help="all: safe, and no retry is written twice.")]
+_Compression = Annotated[Compression, typer.Option("--compression")]
+
+
 @reporting
 @with_connection
 def produce(
     connection: Connection,
-    topic: Annotated[str, typer.Argument(metavar="TOPIC")],
-    file: Annotated[
-        Path | None,
-        typer.Option("--file", "-f", metavar="FILE", help="Read this instead of stdin."),
-    ] = None,
-    format_: Annotated[
-        Format,
-        typer.Option("--format", help="lines: a line is a value; json: a line is a record."),
-    ] = Format.LINES,
-    key: Annotated[str | None, typer.Option("--key", "-k", help="The key of every record.")] = None,
-    key_separator: Annotated[
-        str | None,
-        typer.Option("--key-separator", "-K", help="A line is KEY, this, VALUE."),
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option("--header", "-H", metavar="NAME=VALUE", help="On every record (repeatable)."),
-    ] = None,
-    partition: Annotated[
-        int | None,
-        typer.Option("--partition", "-p", min=0, help="Default: by key, as Kafka's clients do."),
-    ] = None,
-    acks: Annotated[
-        Acks, typer.Option("--acks", help="all: safe, and no retry is written twice.")
-    ] = Acks.ALL,
-    compression: Annotated[Compression, typer.Option("--compression")] = Compression.NONE,
+    topic: Topic,
+    file: _File = None,
+    format_: _Format = Format.LINES,
+    key: _Key = None,
+    key_separator: _KeySeparator = None,
+    header: _Header = None,
+    partition: _Partition = None,
+    acks: _Acks = Acks.ALL,
+    compression: _Compression = Compression.NONE,
     json_output: Json = False,
 ) -> Exit:
     """Write lines to a topic, one record a line."""
@@ -96,14 +101,15 @@ def produce(
             "message.timeout.ms": DELIVERY_TIMEOUT_MS,
         }
     )
-    source = _open(file)
-    count = connection.find_topic(producer, topic)
-    if partition is not None and partition >= count:
-        raise Failure(f"topic {topic} has {count_text(count, 'partition')}, from 0 to {count - 1}")
-    with source as lines, Progress(f"produced to {topic}") as progress:
-        run = _Run(producer, topic, partition, progress)
-        code = run.send(_records(lines, read))
-        code = run.finish() or code
+    with _open(file) as lines:
+        count = connection.find_topic(producer, topic)
+        if partition is not None and partition >= count:
+            there = count_text(count, "partition")
+            raise Failure(f"topic {topic} has {there}, from 0 to {count - 1}")
+        with Progress(f"produced to {topic}") as progress:
+            run = _Run(producer, topic, partition, progress)
+            code = run.send(_records(lines, read))
+            code = run.finish() or code
     run.report(json_output)
     return code or (Exit.FAILED if run.failed else Exit.OK)
 

@@ -49,7 +49,8 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.stop()
+        if self._rich is not None:
+            self._rich[0].stop()
 
     @property
     def seconds(self) -> float:
@@ -59,11 +60,6 @@ class Progress:
     def rate(self) -> float:
         """Records per second so far."""
         return self.records / max(self.seconds, 1e-9)
-
-    def stop(self) -> None:
-        """Take the live line away."""
-        if self._rich is not None:
-            self._rich[0].stop()
 
     def expect(self, records: int) -> None:
         """How many there will be, where that is known."""

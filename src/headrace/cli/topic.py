@@ -18,9 +18,11 @@ import typer
 
 from headrace.cli.connection import Connection
 from headrace.cli.failure import Exit, Failure, also, note, reporting
-from headrace.cli.offsets import describe_topics, ranges
+from headrace.cli.offsets import describe_topics
 from headrace.cli.options import (
     Json,
+    Topic,
+    Topics,
     Yes,
     command_group,
     confirm,
@@ -28,22 +30,19 @@ from headrace.cli.options import (
     with_connection,
 )
 from headrace.cli.output import count_text, print_json, print_table
+from headrace.cli.topic_describe import describe
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource
-    from confluent_kafka.admin._topic import TopicDescription
+    from confluent_kafka.admin import AdminClient
 
 __all__ = ["app"]
 
 app = command_group("Create, look at, change and delete topics.")
+app.command("describe")(describe)
 
 _BROKER_DEFAULT: Final = -1
 _INTERNAL_PREFIX: Final = "__"
 
-_Topic = Annotated[str, typer.Argument(metavar="TOPIC")]
-_Topics = Annotated[list[str], typer.Argument(metavar="TOPIC")]
 _Config = Annotated[
     list[str] | None,
     typer.Option("--config", "-c", metavar="NAME=VALUE", help="Set a configuration (repeatable)."),
@@ -55,7 +54,7 @@ _Config = Annotated[
 @with_connection
 def create(
     connection: Connection,
-    topics: _Topics,
+    topics: Topics,
     partitions: Annotated[
         int | None,
         typer.Option("--partitions", "-p", min=1, help="Default: the broker's."),
@@ -73,7 +72,6 @@ def create(
     """Create topics."""
     configs = name_values(config, "--config")
     admin = connection.admin()
-    from confluent_kafka import KafkaError
     from confluent_kafka.admin import NewTopic
 
     wanted = [
@@ -86,14 +84,16 @@ def create(
         for name in dict.fromkeys(topics)
     ]
     futures = admin.create_topics(wanted, request_timeout=connection.timeout_s)
-    existing = KafkaError.TOPIC_ALREADY_EXISTS if if_not_exists else None
     code = Exit.OK
     for name, future in futures.items():
         try:
-            created = _unless(connection, future, f"create topic {name}", existing)
+            connection.wait(future, f"create topic {name}")
+            created = True
         except Failure as failure:
-            code = also(failure)
-            continue
+            created = False
+            if not (if_not_exists and failure.reason == "TOPIC_ALREADY_EXISTS"):
+                code = also(failure)
+                continue
         if json_output:
             print_json({"topic": name, "created": created, "partitions": partitions})
         elif created:
@@ -130,35 +130,12 @@ def list_(
         note("no topics; create one with `headrace topic create NAME`")
 
 
-@app.command("describe")
-@reporting
-@with_connection
-def describe(
-    connection: Connection,
-    topics: _Topics,
-    all_configs: Annotated[
-        bool, typer.Option("--all-configs", help="Also configurations that have their default.")
-    ] = False,
-    json_output: Json = False,
-) -> None:
-    """Show partitions, offsets and configurations."""
-    admin = connection.admin()
-    for index, description in enumerate(describe_topics(connection, admin, topics)):
-        configs = _configs(connection, admin, description.name, all_configs)
-        if json_output:
-            print_json(_described(connection, admin, description, configs))
-            continue
-        if index:
-            print()
-        _show(_described(connection, admin, description, configs), all_configs)
-
-
 @app.command("alter")
 @reporting
 @with_connection
 def alter(
     connection: Connection,
-    topic: _Topic,
+    topic: Topic,
     config: _Config = None,
     unset: Annotated[
         list[str] | None,
@@ -201,7 +178,7 @@ def alter(
 @reporting
 @with_connection
 def delete(
-    connection: Connection, topics: _Topics, yes: Yes = False, json_output: Json = False
+    connection: Connection, topics: Topics, yes: Yes = False, json_output: Json = False
 ) -> Exit:
     """Delete topics and every record in them."""
     confirm(f"Delete {', '.join(topics)} and every record in it?", yes)
@@ -221,124 +198,14 @@ def delete(
     return code
 
 
-def _unless(
-    connection: Connection, future: "Future[None]", what: str, harmless: int | None
-) -> bool:
-    """Whether it was done; False where it failed with the `harmless` code."""
-    from confluent_kafka import KafkaException
-
-    error = future.exception(timeout=connection.timeout_s)
-    if isinstance(error, KafkaException) and error.args[0].code() == harmless:
-        return False
-    connection.wait(future, what)
-    return True
-
-
 def _replicas(partition: Any) -> int:
     return len(partition.replicas)
-
-
-def _configs(
-    connection: Connection, admin: "AdminClient", topic: str, all_configs: bool
-) -> "dict[str, ConfigEntry]":
-    """The topic's configurations by name, without those that have their default."""
-    resource = _resource(topic)
-    future = admin.describe_configs([resource], request_timeout=connection.timeout_s)[resource]
-    entries: dict[str, ConfigEntry] = connection.wait(future, f"configurations of {topic}")
-    return {
-        name: entry
-        for name, entry in sorted(entries.items())
-        if all_configs or _source(entry) != "default"
-    }
-
-
-def _source(entry: "ConfigEntry") -> str:
-    from confluent_kafka.admin import ConfigSource
-
-    names = {
-        ConfigSource.DYNAMIC_TOPIC_CONFIG.value: "topic",
-        ConfigSource.DYNAMIC_BROKER_CONFIG.value: "broker",
-        ConfigSource.DYNAMIC_DEFAULT_BROKER_CONFIG.value: "broker",
-        ConfigSource.STATIC_BROKER_CONFIG.value: "broker",
-        ConfigSource.DEFAULT_CONFIG.value: "default",
-    }
-    source = entry.source.value if isinstance(entry.source, ConfigSource) else entry.source
-    return names.get(source, "unknown")
-
-
-def _described(
-    connection: Connection,
-    admin: "AdminClient",
-    topic: "TopicDescription",
-    configs: "dict[str, ConfigEntry]",
-) -> dict[str, Any]:
-    offsets = ranges(connection, admin, [(topic.name, part.id) for part in topic.partitions])
-    return {
-        "topic": topic.name,
-        "topic_id": str(topic.topic_id),
-        "internal": topic.is_internal,
-        "partitions": [
-            {
-                "partition": part.id,
-                "leader": part.leader.id if part.leader is not None else None,
-                "replicas": [node.id for node in part.replicas],
-                "isr": [node.id for node in part.isr],
-                "start": offsets[topic.name, part.id].start,
-                "end": offsets[topic.name, part.id].end,
-            }
-            for part in topic.partitions
-        ],
-        "configs": {
-            name: {"value": entry.value, "source": _source(entry)}
-            for name, entry in configs.items()
-        },
-    }
-
-
-def _show(topic: dict[str, Any], all_configs: bool) -> None:
-    parts = topic["partitions"]
-    offsets = sum(part["end"] - part["start"] for part in parts)
-    print(
-        f"{topic['topic']}: {count_text(len(parts), 'partition')}, "
-        f"{count_text(offsets, 'offset')} kept, id {topic['topic_id']}\n"
-    )
-    headings = ("PARTITION", "LEADER", "REPLICAS", "IN SYNC", "START", "END", "KEPT")
-    print_table(
-        headings,
-        (
-            (
-                part["partition"],
-                part["leader"],
-                ",".join(map(str, part["replicas"])),
-                ",".join(map(str, part["isr"])),
-                part["start"],
-                part["end"],
-                part["end"] - part["start"],
-            )
-            for part in parts
-        ),
-    )
-    if topic["configs"]:
-        print()
-        configs = topic["configs"].items()
-        print_table(
-            ("CONFIGURATION", "VALUE", "SET BY"),
-            [(name, entry["value"], entry["source"]) for name, entry in configs],
-        )
-    elif not all_configs:
-        print("\nevery configuration has its default (--all-configs shows them)")
-
-
-def _resource(topic: str, entries: "list[ConfigEntry] | None" = None) -> "ConfigResource":
-    from confluent_kafka.admin import ConfigResource, ResourceType
-
-    return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
 
 
 def _alter_configs(
     connection: Connection, admin: "AdminClient", topic: str, changes: dict[str, str | None]
 ) -> None:
-    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
+    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
     entries = [
         ConfigEntry(
@@ -350,7 +217,7 @@ def _alter_configs(
         )
         for name, value in changes.items()
     ]
-    resource = _resource(topic, entries)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
     futures = admin.incremental_alter_configs([resource], request_timeout=connection.timeout_s)
     connection.wait(futures[resource], f"alter topic {topic}")
 
