@@ -1,7 +1,6 @@
 """What all tests share: brokers, in this process and as processes of their own."""
 
 import contextlib
-import os
 import re
 import select
 import signal
@@ -101,8 +100,7 @@ class BrokerProcess:
         process, self.process = self.process, None
         if process is None:
             return 0
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, number)
+        process.send_signal(number)  # nothing if it has ended already
         try:
             return process.wait(20)
         finally:
