@@ -76,7 +76,9 @@ def reset(
             ("TOPIC", "PARTITION", "OLD", "NEW", "START", "END", "LAG"),
             ((*move[:4], *move.kept, move.kept.end - move.new) for move in moves),
         )
-    if not execute:
+    if execute and code is Exit.OK:
+        note(f"group {group}: {count_text(len(moves), 'partition')} moved")
+    elif not execute:
         refused = f"; it would be refused now: {_active(found)}" if found.active else ""
         note(f"nothing was changed; --execute does it{refused}")
     return code

@@ -7,6 +7,7 @@ What must not enter: what a line means as JSON (`records`).
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
@@ -130,10 +131,12 @@ class _Run:
     def send(self, records: Iterator[tuple[int, Incoming]]) -> Exit:
         """Hand every record over; a line that cannot be read or sent is the last, and told."""
         try:
+            polled = time.monotonic()
             for sent, (line, record) in enumerate(records):
                 self._hand_over(line, record)
-                if sent % _POLL_EVERY == 0:
+                if sent % _POLL_EVERY == 0 or time.monotonic() - polled > _POLL_S:
                     self._producer.poll(0)
+                    polled = time.monotonic()
         except Failure as failure:
             return also(failure)
         except KeyboardInterrupt:
