@@ -165,7 +165,7 @@ def test_variables_of_others_are_left_alone() -> None:
         "HEADRACE_BROKER_SERVICE_HOST": "10.0.0.2",
         "HEADRACE_BROKER_PORT_9092_TCP_PROTO": "tcp",
     }
-    others = {"HEADRACE_BOOTSTRAP": "a:1", "HEADRACERS": "1", "PATH": "/bin"}
+    others = {"HEADRACE_BOOTSTRAP": "a:1", "HEADRACE_VENV": "/v", "HEADRACERS": "1", "PATH": "/"}
     assert not load({}, kubernetes | others).sources
 
 

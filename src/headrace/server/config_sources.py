@@ -19,7 +19,10 @@ FILE_VARIABLE: Final = "HEADRACE_CONFIG"
 _SETTINGS: Final = {setting.key: setting for setting in SETTINGS}
 _VARIABLES: Final = {setting.variable: setting.key for setting in SETTINGS}
 _PREFIXES: Final = {f"HEADRACE_{section.upper()}_": section for section in SECTIONS}
-_FOR_OTHERS: Final = frozenset({FILE_VARIABLE, "HEADRACE_BOOTSTRAP"})
+# The client commands' broker, and what the repository's scripts and tests are told.
+_FOR_OTHERS: Final = frozenset(
+    {FILE_VARIABLE, "HEADRACE_BOOTSTRAP", "HEADRACE_VENV", "HEADRACE_TEST_SEED"}
+)
 # Kubernetes sets these in every pod beside a Service whose name begins with "headrace".
 _SERVICE_LINK: Final = re.compile(
     r"HEADRACE_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
@@ -69,7 +72,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
             name = variable.removeprefix(prefix).lower().replace("_", ".")
             values[f"{_PREFIXES[prefix]}.{name}"] = Value(text, variable, variable)
         else:
-            known = [*_VARIABLES, *_FOR_OTHERS]
+            known = [*_VARIABLES, FILE_VARIABLE, *(f"{prefix}..." for prefix in _PREFIXES)]
             raise ConfigError(f"{variable}: unknown environment variable{suggest(variable, known)}")
     return values
 
