@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from headrace.log.contract import CorruptLogError
@@ -333,6 +333,8 @@ def test_a_recovered_log_is_what_it_was_after_any_history(tmp_path_factory, lab,
     shutil.rmtree(root)
 
 
+@example(sizes=[64, 301, 1], synced=0, lost={0}, length=None)  # a batch begins with zeros at 505
+@example(sizes=[64, 64, 607, 1500, 1500, 1], synced=5, lost={7}, length=None)  # only its offset
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sizes=st.lists(st.integers(1, 1500), min_size=2, max_size=14),

@@ -3,10 +3,11 @@
 import asyncio
 import errno
 import os
+import threading
 
 import pytest
 
-from headrace.log import upkeep
+from headrace.log import platform, upkeep
 from headrace.log.contract import LogConfig
 from headrace.log.producers import EXPIRY_MS
 from headrace.log.recovery import recover
@@ -232,3 +233,43 @@ def test_appends_and_reads_go_on_during_deletion(any_lab):
 
     any_lab.clock = lambda: NOW_MS
     any_lab.run(scenario, segment_bytes=350)
+
+
+def test_every_byte_is_synced_also_of_segments_sealed_during_a_deletion(lab, monkeypatch):
+    synced: dict[int, int] = {}
+    real_sync, real_write = platform.fdatasync, upkeep._write
+    entered, gate, disk_is_quick = threading.Event(), threading.Event(), threading.Event()
+    disk_is_quick.set()
+
+    def fdatasync(fd):
+        assert disk_is_quick.wait(30)
+        facts = os.fstat(fd)
+        real_sync(fd)
+        synced[facts.st_ino] = max(synced.get(facts.st_ino, 0), facts.st_size)
+
+    def write(directory, snapshot):
+        entered.set()
+        assert gate.wait(30)
+        real_write(directory, snapshot)
+
+    monkeypatch.setattr(platform, "fdatasync", fdatasync)
+    monkeypatch.setattr(platform, "can_sync_volume", lambda: False)
+
+    async def scenario(log):
+        await fill(lab, log, 12)
+        async with log.upkeep:
+            monkeypatch.setattr(upkeep, "_write", write)
+        deleting = asyncio.ensure_future(log.delete_before(6))
+        async with asyncio.timeout(10):
+            while not entered.is_set():
+                await asyncio.sleep(0.001)
+        disk_is_quick.clear()
+        waiting = [lab.put_soon(log, lab.batch(b"y" * 100)) for _ in range(6)]
+        gate.set()
+        assert await deleting == 6
+        disk_is_quick.set()
+        await asyncio.gather(*waiting)
+        for path in lab.segment_paths():
+            assert synced.get(path.stat().st_ino, 0) == path.stat().st_size, path
+
+    lab.run(scenario, segment_bytes=350)

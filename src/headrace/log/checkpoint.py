@@ -16,7 +16,8 @@ every so many bytes, when the log's start moves, and on close; never in place. T
     ...   producers             see `producers`
     end-4 crc                   u32, CRC-32C of everything before it
 
-A checkpoint that is missing or damaged costs a scan of the whole log, nothing else.
+A checkpoint that is missing or damaged costs a scan of the whole log; the log then starts at its
+first segment, and its producers count as just seen.
 """
 
 import os

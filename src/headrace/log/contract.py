@@ -143,7 +143,9 @@ class PartitionLog(Protocol):
         """Whole batches from the one that holds `offset` up to the high watermark, at most
         `size_bytes_max`; with `at_least_one` the first batch comes even if it is larger.
 
-        Raises RequestError: OFFSET_OUT_OF_RANGE below `start` or above `high_watermark`.
+        Raises RequestError: OFFSET_OUT_OF_RANGE below `start` or above `high_watermark`,
+        CORRUPT_MESSAGE where a batch at `offset` should be and is not, KAFKA_STORAGE_ERROR when
+        the disk does not give it. Records are not checked: their CRC goes with them.
         """
 
     def offsets(self) -> LogOffsets: ...
@@ -157,7 +159,7 @@ class PartitionLog(Protocol):
 
     async def offset_for_time(self, timestamp_ms: int) -> TimestampedOffset | None:
         """The first readable record with a timestamp of at least `timestamp_ms`, or for
-        MAX_TIMESTAMP the one with the greatest; None when there is none."""
+        MAX_TIMESTAMP the one with the greatest; None when there is none. Raises as `read`."""
 
     async def delete_before(self, offset: int) -> int:
         """Move the start to `offset` (-1: the high watermark), durably; returns the new start.

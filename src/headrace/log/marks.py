@@ -51,13 +51,14 @@ class Mark(NamedTuple):
 class LogMark:
     """The slot of one log. `found` is what an earlier process left; (-1, 0) if nothing."""
 
-    __slots__ = ("_fd", "_partition", "_slot", "_topic", "found")
+    __slots__ = ("_fd", "_is_warned", "_partition", "_slot", "_topic", "found")
 
     def __init__(self, fd: int, slot: int, topic: bytes, partition: int, found: Mark) -> None:
         self._fd = fd
         self._slot = slot
         self._topic = topic
         self._partition = partition
+        self._is_warned = False
         self.found = found
 
     def set(self, base_offset: int, position: int) -> None:
@@ -68,7 +69,9 @@ class LogMark:
         try:
             platform.pwrite(self._fd, slot, self._slot * SLOT_BYTES)
         except OSError as error:
-            _log.warning("the durable mark of a partition could not be written: %s", error)
+            if not self._is_warned:
+                self._is_warned = True
+                _log.warning("a partition's durable mark is not written: %s", error)
 
 
 class Marks:

@@ -198,7 +198,7 @@ class _Tail:
                 self._cut(segment, why, following)
                 del self.segments[at + 1 :]
                 break
-        if self.scanned_bytes or self.cut_bytes:
+        if self.scanned_bytes:
             platform.fsync_directory(self.segments[0].directory)
 
     def _size(self, segment: Segment) -> int:
@@ -239,6 +239,7 @@ class _Tail:
             os.close(fd)
         for later in following:
             _remove(later)
+        platform.fsync_directory(segment.directory)
         self.cut_bytes = size - position + sum(self._size(later) for later in following)
         _log.warning(
             "%s: a torn tail of %d bytes was cut at position %d (offset %d): %s",
@@ -254,13 +255,13 @@ class _Tail:
             return f"{following[0].path} overlaps it"
         if position == size:
             return None
-        stray = stray_offset(fd, position, size)
-        if stray is not None:
-            return f"it is the place of another batch, with offset {stray}"
         beyond = find_batch(fd, position, size, segment.end_offset)
         bad_until = size if beyond is None else beyond
         if has_lost_sector(fd, position, bad_until, segment.end_offset):
             return None
+        stray = stray_offset(fd, position, size)
+        if stray is not None:
+            return f"it is the place of another batch, with offset {stray}"
         if beyond is not None:
             return f"a valid batch follows at position {beyond}"
         return self._valid_start(following)

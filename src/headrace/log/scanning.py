@@ -171,16 +171,18 @@ def _read_all(fd: int, position: int, end: int) -> bytearray:
 
 
 def has_lost_sector(fd: int, position: int, end: int, offset: int) -> bool:
-    """Whether [position, end), where a batch of base offset `offset` should start, holds a sector
-    that was never written: it reads as zeros. Of the first sector only the rest counts, since
-    what is before `position` may have been written earlier."""
+    """Whether a sector of [position, end), where a batch of base offset `offset` should start, was
+    never written: it reads as zeros. Of the first sector only the rest counts, since what is
+    before `position` may have been written earlier; the last one counts whole, since the valid
+    batch at `end` may begin with zeros."""
     first = -(-position // SECTOR_BYTES) * SECTOR_BYTES
     head = platform.pread(fd, min(first, end) - position, position)
     if not any(head) and (len(head) > _OFFSET_BYTES or any(_offset_bytes(offset)[: len(head)])):
         return True
     zeros = bytes(SECTOR_BYTES)
     for start in range(first, end, SCAN_BYTES):
-        piece = platform.pread(fd, min(SCAN_BYTES, end - start), start)
+        sectors = -(-min(SCAN_BYTES, end - start) // SECTOR_BYTES)
+        piece = platform.pread(fd, sectors * SECTOR_BYTES, start)
         for at in range(0, len(piece) - SECTOR_BYTES + 1, SECTOR_BYTES):
             if piece[at] == 0 and piece.startswith(zeros, at):
                 return True

@@ -139,6 +139,12 @@ class Segment:
     def end_bytes(self) -> int:
         return self.start_bytes + self.size_bytes
 
+    def open_new(self) -> OpenFile:
+        """The file, which must not be there yet. Raises OSError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self.file = OpenFile(os.open(self.path, flags, 0o644))
+        return self.file
+
     def open_for_writing(self) -> OpenFile:
         """The file, created if need be. Raises OSError."""
         if self.file is None:

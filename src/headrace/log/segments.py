@@ -39,7 +39,7 @@ class Segments:
         """Begin a new active segment behind the active one. Raises OSError, changing nothing."""
         sealed = self.active
         segment = Segment(sealed.directory, sealed.end_offset, sealed.end_bytes)
-        segment.open_for_writing()
+        segment.open_new()
         self._segments.append(segment)
         self.active = segment
         return segment

@@ -43,6 +43,8 @@ _log = logging.getLogger(__name__)
 async def checkpoint_in_background(log: "LocalLog") -> None:
     """A checkpoint that nobody waits for: if it fails, the next one comes later."""
     async with log.upkeep:
+        if log.is_closing or log.failed:
+            return
         try:
             await _save(log, log.start_offset, [])
         except (RequestError, OSError) as error:
@@ -162,6 +164,7 @@ async def _save(log: "LocalLog", start_offset: int, dropped: list[Segment]) -> N
     `dropped` segments. Raises RequestError when the log is or goes offline, OSError."""
     if log.saved == (start_offset, log.tail[0]):
         return
+    log.check()
     snapshot = _snapshot(log, start_offset, dropped)
     tail_offset = log.tail[0]
     await log.durable()
