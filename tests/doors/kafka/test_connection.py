@@ -252,6 +252,19 @@ def test_a_client_gone_while_its_fetch_is_parked_leaves_nothing(
     until(lambda: look_inside(broker) == before, "the end of the connections")
 
 
+def test_a_fetch_parked_on_a_topic_that_is_deleted_is_answered(
+    broker: RunningBroker, connect: Connect, until: Until
+) -> None:
+    broker.create_topic("doomed")
+    client = connect(broker)
+    client.send_request(fetch_request("doomed", 0, 0, max_wait_ms=60_000), 12)
+    until(lambda: look_inside(broker).watchers == 1, "the parked fetch")
+    broker.call(lambda node: node.broker.topics.delete("doomed"))
+    _, answer = client.read_answer(FetchResponse, 12)
+    error = answer.responses[0].partitions[0].error_code
+    assert error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
 def test_a_client_gone_while_its_join_is_parked_leaves_nothing(
     broker: RunningBroker, connect: Connect, until: Until
 ) -> None:
