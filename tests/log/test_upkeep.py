@@ -238,10 +238,12 @@ def test_appends_and_reads_go_on_during_deletion(any_lab):
 def test_every_byte_is_synced_also_of_segments_sealed_during_a_deletion(lab, monkeypatch):
     synced: dict[int, int] = {}
     real_sync, real_write = platform.fdatasync, upkeep._write
-    entered, gate, disk_is_quick = threading.Event(), threading.Event(), threading.Event()
+    entered, gate = threading.Event(), threading.Event()
+    syncing, disk_is_quick = threading.Event(), threading.Event()
     disk_is_quick.set()
 
     def fdatasync(fd):
+        syncing.set()
         assert disk_is_quick.wait(30)
         facts = os.fstat(fd)
         real_sync(fd)
@@ -260,11 +262,12 @@ def test_every_byte_is_synced_also_of_segments_sealed_during_a_deletion(lab, mon
         async with log.upkeep:
             monkeypatch.setattr(upkeep, "_write", write)
         deleting = asyncio.ensure_future(log.delete_before(6))
-        async with asyncio.timeout(10):
-            while not entered.is_set():
-                await asyncio.sleep(0.001)
+        await asyncio.to_thread(entered.wait, 10)
         disk_is_quick.clear()
-        waiting = [lab.put_soon(log, lab.batch(b"y" * 100)) for _ in range(6)]
+        syncing.clear()
+        waiting = [lab.put_soon(log, lab.batch(b"y" * 100))]
+        await asyncio.to_thread(syncing.wait, 10)
+        waiting += [lab.put_soon(log, lab.batch(b"y" * 100)) for _ in range(6)]
         gate.set()
         assert await deleting == 6
         disk_is_quick.set()
