@@ -22,6 +22,8 @@ __all__ = ["Scan", "find_batch", "has_lost_sector", "scan", "stray_offset"]
 
 SCAN_BYTES: Final = 4 * 1024 * 1024
 """Read at once; a batch larger than that gets a buffer of its size."""
+BATCH_BYTES_MAX: Final = 256 * 1024 * 1024
+"""More than a request may hold, so it is a damaged length."""
 SECTOR_BYTES: Final = 512
 """The least that a disk writes whole, and that a power cut can lose."""
 SEARCH_BYTES_MAX: Final = 256 * 1024 * 1024
@@ -39,30 +41,22 @@ class Scan:
 
 
 class _Window:
-    """A file seen through one buffer that moves along."""
+    """A part of a file in memory, which moves along: `view` holds the bytes from `start` on."""
 
     def __init__(self, fd: int, size: int) -> None:
+        self.start = 0
+        self.view = memoryview(b"")
         self._fd = fd
         self._size = size
-        self._buffer = bytearray(min(SCAN_BYTES, size))
-        self._start = 0
-        self._filled = 0
+        self._buffer = bytearray()
 
-    def view(self, position: int, size_bytes: int) -> memoryview:
-        """`size_bytes` from `position`; fewer at the end of the file."""
-        size_bytes = min(size_bytes, self._size - position)
-        at = position - self._start
-        if at < 0 or at + size_bytes > self._filled:
-            if size_bytes > len(self._buffer):
-                self._buffer = bytearray(size_bytes)
-            self._start, self._filled, at = position, 0, 0
-            whole = memoryview(self._buffer)
-            while self._filled < size_bytes:
-                got = platform.preadv(self._fd, [whole[self._filled :]], position + self._filled)
-                if got == 0:
-                    break
-                self._filled += got
-        return memoryview(self._buffer)[at : min(at + size_bytes, self._filled)]
+    def move(self, position: int, size_bytes: int) -> None:
+        """Begin at `position` and hold at least `size_bytes`, or what the file has."""
+        wanted = min(max(size_bytes, SCAN_BYTES), self._size - position)
+        if wanted > len(self._buffer):
+            self._buffer = bytearray(wanted)
+        self.start = position
+        self.view = memoryview(self._buffer)[: _fill(self._fd, self._buffer, wanted, position)]
 
 
 def scan(
@@ -72,22 +66,39 @@ def scan(
     the end of the file at `size` or the first bytes that are none; says which in `outcome`."""
     window = _Window(fd, size)
     while position < size:
-        head = window.view(position, HEADER_BYTES)
-        if len(head) < HEADER_BYTES:
-            outcome.why = f"{len(head)} bytes are too few for a batch"
-            return
-        header = peek(head)
+        at = position - window.start
+        if at + HEADER_BYTES > len(window.view):
+            window.move(position, HEADER_BYTES)
+            at = 0
+            if len(window.view) < HEADER_BYTES:
+                outcome.why = f"{len(window.view)} bytes are too few for a batch"
+                return
+        header = peek(window.view, at)
         outcome.why = _wrong(header, offset, size - position)
         if outcome.why is not None:
             return
-        batch = window.view(position, header.size_bytes)
-        if crc32c(batch[CRC_START:]) != header.crc:
+        size_bytes = header.size_bytes
+        if at + size_bytes > len(window.view):
+            window.move(position, size_bytes)
+            at = 0
+        if crc32c(window.view[at + CRC_START : at + size_bytes]) != header.crc:
             outcome.why = "the batch does not match its CRC-32C"
             return
-        end = position + header.size_bytes
-        offset = header.next_offset
-        yield header, Placed(position, end, header.base_offset, offset, header.max_timestamp)
-        position = end
+        end, next_offset = position + size_bytes, header.next_offset
+        yield header, Placed(position, end, offset, next_offset, header.max_timestamp)
+        position, offset = end, next_offset
+
+
+def _fill(fd: int, buffer: bytearray, size_bytes: int, position: int) -> int:
+    """Read `size_bytes` from `position`; how many there were."""
+    filled = 0
+    with memoryview(buffer) as whole:
+        while filled < size_bytes:
+            got = platform.preadv(fd, [whole[filled:size_bytes]], position + filled)
+            if got == 0:
+                break
+            filled += got
+    return filled
 
 
 def _wrong(header: BatchHeader, offset: int, room_bytes: int) -> str | None:
@@ -97,6 +108,8 @@ def _wrong(header: BatchHeader, offset: int, room_bytes: int) -> str | None:
         return f"a batch of offset {header.base_offset} where {offset} is expected"
     if header.length < HEADER_BYTES - LENGTH_OVERHEAD_BYTES or header.last_offset_delta < 0:
         return f"a batch of length {header.length}, last offset delta {header.last_offset_delta}"
+    if header.length > BATCH_BYTES_MAX:
+        return f"a batch of {header.size_bytes} bytes, which is larger than any"
     if header.size_bytes > room_bytes:
         return f"a batch of {header.size_bytes} bytes, {room_bytes} are left in the file"
     return None
@@ -120,8 +133,8 @@ def find_batch(fd: int, position: int, size: int, above_offset: int) -> int | No
     log). So one whose length fits is stepped over, and one that ends behind the file is followed
     only by what reaches exactly to the end of the file.
     """
-    data = _read_all(fd, position, min(size, position + SEARCH_BYTES_MAX))
-    tail = memoryview(data)
+    data = bytearray(min(size - position, SEARCH_BYTES_MAX))
+    tail = memoryview(data)[: _fill(fd, data, len(data), position)]
     at, torn = 1, False
     if len(tail) >= HEADER_BYTES:
         header = peek(tail)
@@ -156,18 +169,6 @@ def _batch_end(tail: memoryview, at: int, above_offset: int) -> int | None:
         return None
     end = at + header.size_bytes
     return end if crc32c(tail[at + CRC_START : end]) == header.crc else None
-
-
-def _read_all(fd: int, position: int, end: int) -> bytearray:
-    buffer = bytearray(end - position)
-    filled = 0
-    while filled < len(buffer):
-        got = platform.preadv(fd, [memoryview(buffer)[filled:]], position + filled)
-        if got == 0:
-            break
-        filled += got
-    del buffer[filled:]
-    return buffer
 
 
 def has_lost_sector(fd: int, position: int, end: int, offset: int) -> bool:
