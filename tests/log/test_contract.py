@@ -306,6 +306,8 @@ def test_a_closed_log_refuses_every_call(any_lab, refused):
         for call in calls:
             with refused(ErrorCode.KAFKA_STORAGE_ERROR):
                 await call()
+        with refused(ErrorCode.KAFKA_STORAGE_ERROR):
+            log.offsets()
 
     any_lab.run(scenario)
 

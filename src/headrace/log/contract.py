@@ -148,7 +148,8 @@ class PartitionLog(Protocol):
         the disk does not give it. Records are not checked: their CRC goes with them.
         """
 
-    def offsets(self) -> LogOffsets: ...
+    def offsets(self) -> LogOffsets:
+        """Where the log is now. Raises RequestError when it is offline or closed."""
 
     def readable_bytes_after(self, offset: int) -> int:
         """About how many bytes a reader at `offset` can have now; exact at the tail. Cheap."""

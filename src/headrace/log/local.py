@@ -365,8 +365,7 @@ class LocalLog:
         return await self._reader.read(offset, size_bytes_max, readable, at_least_one=at_least_one)
 
     def offsets(self) -> LogOffsets:
-        if self._refusal is not None:
-            self.check()
+        self.check()
         high_watermark = self.readable[0]
         return LogOffsets(self.start_offset, high_watermark, high_watermark, self.tail[0])
 

@@ -36,7 +36,7 @@ from headrace.log.indexing import load_index
 from headrace.log.marks import Mark
 from headrace.log.producers import ProducerTable
 from headrace.log.scanning import Scan, find_batch, has_lost_sector, scan, stray_offset
-from headrace.log.segment import DELETED_SUFFIX, LOG_SUFFIX, Segment, reader_of
+from headrace.log.segment import DELETED_LOG_SUFFIX, LOG_SUFFIX, Segment, reader_of
 
 __all__ = ["NO_MARK", "Recovered", "recover"]
 
@@ -97,10 +97,8 @@ def _segment_sizes(directory: str) -> tuple[dict[int, int], set[int]]:
             stem, suffix = os.path.splitext(entry.name)
             if suffix == TEMPORARY_SUFFIX:
                 remove_if_there(entry.path)
-            elif suffix == DELETED_SUFFIX:
-                stem, suffix = os.path.splitext(stem)
-                if suffix == LOG_SUFFIX and stem.isdigit():
-                    deleted.add(int(stem))
+            elif suffix == DELETED_LOG_SUFFIX and stem.isdigit():
+                deleted.add(int(stem))
             elif suffix == LOG_SUFFIX and stem.isdigit():
                 sizes[int(stem)] = entry.stat().st_size
     return sizes, deleted
@@ -139,7 +137,7 @@ def _listed_segments(
         segments.append(segment)
     listed = {facts.base_offset for facts in checkpoint.segments}
     for base_offset in deleted - listed:
-        remove_if_there(Segment(directory, base_offset, 0).path + DELETED_SUFFIX)
+        remove_if_there(Segment(directory, base_offset, 0).deleted_path)
     if segments:
         for base_offset in [base for base in sizes if base < segments[0].base_offset]:
             _remove(Segment(directory, base_offset, 0))

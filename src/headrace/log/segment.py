@@ -29,6 +29,7 @@ from headrace.log.index import NO_TIMESTAMP, SparseIndex
 from headrace.wire.batch import HEADER_BYTES, LENGTH_OVERHEAD_BYTES
 
 __all__ = [
+    "DELETED_LOG_SUFFIX",
     "DELETED_SUFFIX",
     "INDEX_SUFFIX",
     "LOG_SUFFIX",
@@ -46,6 +47,8 @@ __all__ = [
 LOG_SUFFIX: Final = ".log"
 INDEX_SUFFIX: Final = ".index"
 DELETED_SUFFIX: Final = ".deleted"
+DELETED_LOG_SUFFIX: Final = ".del"
+"""As long as LOG_SUFFIX, so that a segment can be renamed in a directory that cannot grow."""
 
 WALK_BYTES: Final = 16 * 1024
 """How much is read at once to hop from header to header."""
@@ -130,6 +133,11 @@ class Segment:
     @property
     def path(self) -> str:
         return os.path.join(self.directory, f"{self.base_offset:020d}{LOG_SUFFIX}")
+
+    @property
+    def deleted_path(self) -> str:
+        """What the file is called when it counts no longer."""
+        return os.path.join(self.directory, f"{self.base_offset:020d}{DELETED_LOG_SUFFIX}")
 
     @property
     def index_path(self) -> str:

@@ -17,7 +17,7 @@ from headrace.log import platform
 from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint, remove_if_there, write_durably
 from headrace.log.contract import LATEST
 from headrace.log.retention import expired_segments, should_roll
-from headrace.log.segment import DELETED_SUFFIX, Segment
+from headrace.log.segment import Segment
 from headrace.wire.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -202,23 +202,24 @@ def _write(directory: str, snapshot: _Snapshot) -> None:
 
 def _bury(segments: list[Segment]) -> None:
     """Free the space of segments when there is none left for a checkpoint without them. Their
-    names stay as `.deleted`, by which recovery knows that they did not get lost. Raises OSError.
+    names stay as `.del`, by which recovery knows that they did not get lost. Raises OSError.
+
+    The directory cannot grow either: the indexes go first, and leave their place to the new names.
     """
     for segment in segments:
-        os.rename(segment.path, segment.path + DELETED_SUFFIX)
+        remove_if_there(segment.index_path)
+    for segment in segments:
+        os.rename(segment.path, segment.deleted_path)
     platform.fsync_directory(segments[0].directory)
     for segment in segments:
-        os.truncate(segment.path + DELETED_SUFFIX, 0)
+        os.truncate(segment.deleted_path, 0)
 
 
 def _delete_files(segments: list[Segment]) -> None:
-    """Renamed first: what a crash leaves of a deletion is known for what it is."""
+    """Oldest first and each after its index: what a crash leaves is a log, and no lone index."""
     for segment in segments:
-        for path in (segment.path, segment.index_path):
-            doomed = path + DELETED_SUFFIX
+        for path in (segment.index_path, segment.path, segment.deleted_path):
             try:
-                if os.path.exists(path):
-                    os.rename(path, doomed)
-                remove_if_there(doomed)
+                remove_if_there(path)
             except OSError as error:
                 _log.warning("%s could not be deleted: %s", path, error)
