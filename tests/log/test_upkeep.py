@@ -46,7 +46,7 @@ def test_aged_segments_are_deleted(lab):
         return sorted(os.listdir(lab.partition_path))
 
     names = lab.run(scenario, segment_bytes=350)
-    assert not [name for name in names if name.endswith((".deleted", ".tmp"))]
+    assert not [name for name in names if name.endswith((".del", ".tmp"))]
 
     async def after(log):
         assert tuple(log.offsets()) == (4, 12, 12, 12)

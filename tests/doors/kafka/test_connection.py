@@ -201,6 +201,22 @@ def test_a_refused_acks_0_batch_closes_the_connection(
     assert "nowhere" in caplog.text
 
 
+def test_what_a_client_sends_cannot_forge_a_line_of_the_log(
+    broker: RunningBroker, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "x\n2026-01-01 ERROR all is lost" + "x" * 30_000
+    for acks in (0, 1):
+        client = connect(broker)
+        client.send_request(produce_request(name, 0, batch([b"x"]), acks=acks), 9)
+        if acks:
+            client.read_answer(ProduceResponse, 9)
+        else:
+            assert client.is_hung_up()
+    for record in caplog.records:
+        assert "\n" not in record.getMessage()
+        assert len(record.getMessage()) < 1000
+
+
 # Clients that vanish
 
 

@@ -127,5 +127,6 @@ def _append_silently(broker: "Broker", request: ProduceRequest, version: int) ->
             append(broker, batch, ACKS_NONE, None, zstd_allowed=version >= _ZSTD_VERSION)
         except RequestError as error:
             raise RefusedWithoutAnswer(
-                f"{batch.topic}-{batch.partition} refused an acks=0 batch: {error}"
+                f"an acks=0 batch for partition {batch.partition} was refused: "
+                f"{error.code.name}: {error.message[:MESSAGE_CHARS_MAX]}"
             ) from error

@@ -64,6 +64,8 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._to_flush: list[Connection] = []
         self._next_id = 1
+        self._cannot_accept = False
+        """The last attempt failed, and has been logged."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Event = asyncio.Event()
 
@@ -100,10 +102,13 @@ class Listener:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                log.error("cannot accept connections for %s s: %s", ACCEPT_PAUSE_S, error)
+                if not self._cannot_accept:
+                    log.error("cannot accept connections, trying on: %s", error)
+                self._cannot_accept = True
                 self.loop.remove_reader(listening.fileno())
                 self.loop.call_later(ACCEPT_PAUSE_S, self._accept_again, listening)
                 return
+            self._cannot_accept = False
             if len(self.connections) >= self.limits.connections_max:
                 log.warning(
                     "%s refused: %d connections are open (max.connections)",
