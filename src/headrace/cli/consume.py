@@ -6,10 +6,9 @@ written out: a crash repeats records and loses none.
 What must not enter: how a record is written as a line (`records`).
 """
 
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -25,6 +24,7 @@ from headrace.cli.positions import Place, Position
 from headrace.cli.progress import Progress
 from headrace.cli.reading import Reading
 from headrace.cli.records import Received, as_json, as_text, as_value
+from headrace.cli.stopping import stoppable
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -115,8 +115,11 @@ def consume(
     partitions = _choose(topic, [part.id for part in description.partitions], partition)
     progress = Progress(f"consumed from {topic}", hidden=on_terminal(sys.stdout))
     # Closing leaves the group, and commits what was written out.
-    with _stoppable(), closing(connection.consumer(_properties(group, start))) as consumer:
-        reading = Reading(connection, consumer, write, progress, max_)
+    with (
+        stoppable() as stopping,
+        closing(connection.consumer(_properties(group, start))) as consumer,
+    ):
+        reading = Reading(connection, consumer, write, progress, max_, stopping)
         with progress, suppress(KeyboardInterrupt):  # how --follow ends: no failure
             if group is None:
                 reading.alone(*_bounds(connection, admin, partitions, start, stop))
@@ -164,16 +167,6 @@ def _properties(group: str | None, start: Position) -> dict[str, Any]:
         "enable.auto.offset.store": False,  # Reading stores what it has written out
         "auto.offset.reset": start.place.value,
     }
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the command as Ctrl-C does: it leaves its group and commits."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _choose(topic: str, there: list[int], wanted: list[int] | None) -> list[Partition]:

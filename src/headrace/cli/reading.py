@@ -12,6 +12,7 @@ from headrace.cli.failure import Failure, note
 from headrace.cli.offsets import Partition
 from headrace.cli.progress import Progress
 from headrace.cli.records import Headers, Received
+from headrace.cli.stopping import Stopping
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -36,12 +37,14 @@ class Reading:
         write: Callable[[Received], bytes],
         progress: Progress,
         records_max: int | None,
+        stopping: Stopping,
     ) -> None:
         self._connection = connection
         self._consumer = consumer
         self._write = write
         self._progress = progress
         self._left = records_max
+        self._stopping = stopping
         self._stops: dict[Partition, int] | None = None
         """Where to stop in each partition that is not done; None reads on for ever."""
         self._in_group = False
@@ -122,14 +125,14 @@ class Reading:
                 next_offsets[partition] = record.offset + 1
         if not lines:
             return
-        lines.append(b"")
-        sys.stdout.buffer.write(b"\n".join(lines))
-        sys.stdout.buffer.flush()
-        self._progress.add(len(lines) - 1, size_bytes)
+        self._progress.add(len(lines), size_bytes)
         if self._left is not None:
-            self._left -= len(lines) - 1
-        if self._in_group:
-            self._store(next_offsets)
+            self._left -= len(lines)
+        with self._stopping.step():  # what was written out is committed, also when told to stop
+            sys.stdout.buffer.write(b"\n".join([*lines, b""]))
+            sys.stdout.buffer.flush()
+            if self._in_group:
+                self._store(next_offsets)
 
     def _wanted(self, partition: Partition, offset: int) -> bool:
         """Whether to write this record; the last one that is wanted ends its partition."""
