@@ -94,7 +94,7 @@ class Topics:
         topic = self.by_name.get(name)
         if topic is None:
             raise RequestError(
-                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic {name!r} does not exist"
+                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic {name[:60]!r} does not exist"
             )
         return topic
 

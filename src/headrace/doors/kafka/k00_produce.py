@@ -33,8 +33,8 @@ __all__ = ["FIRST_VERSION", "VERSIONS", "RefusedWithoutAnswer", "serve"]
 
 VERSIONS = (0, 13)
 _ZSTD_VERSION = 7
-MESSAGE_CHARS_MAX: Final = 200
-"""Of an error message: it may quote a long name, once for every partition asked for."""
+MESSAGE_CHARS_MAX: Final = 1000
+"""Of an error message: it is told once for every partition asked for."""
 
 Answer = Callable[[bytes], None]
 
