@@ -78,6 +78,16 @@ def test_appends_during_a_sync_share_the_next(lab, monkeypatch):
     lab.run(scenario)
 
 
+def test_what_is_appended_in_one_go_shares_a_sync(lab, monkeypatch):
+    async def scenario(log):
+        sync = HeldSync(monkeypatch)
+        sync.let(100)
+        await asyncio.gather(*(lab.put_soon(log, lab.batch()) for _ in range(50)))
+        assert sync.entered == 1
+
+    lab.run(scenario)
+
+
 def test_a_retry_waits_until_its_original_is_durable(lab, monkeypatch):
     async def scenario(log):
         sync = HeldSync(monkeypatch)

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import os
 import sys
-import threading
 
 import pytest
 
@@ -45,14 +44,9 @@ def syncs(monkeypatch):
 
 
 async def one_round(lab, store, logs=None):
-    """Batches to all logs that share a round of the flusher."""
+    """Batches to all logs: appended in one go, they share a round of the flusher."""
     logs = logs or [await store.open_log(lab.topic, at, lab.config) for at in range(LOGS)]
-    flusher = store._resources.flusher
-    flusher._queue.put(None)
-    flusher._thread.join()
     waiting = [lab.put_soon(log, lab.batch()) for log in logs]
-    flusher._thread = threading.Thread(target=flusher._run)
-    flusher._thread.start()
     return logs, await asyncio.gather(*waiting)
 
 

@@ -16,7 +16,7 @@ SYNC_THREADS share the round, since concurrent syncs share commits of the file s
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Final, NamedTuple, Protocol
@@ -65,40 +65,52 @@ def sync_job(job: SyncJob) -> None:
 
 
 class Flusher:
-    """Made and closed on the loop's thread. The queue holds a log at most once."""
+    """Made on the loop's thread. The queue holds a log at most once."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, directory: str) -> None:
         """Raises OSError."""
         self._loop = loop
         self._volume = Volume(directory)
-        self._queue: SimpleQueue[Syncable | None] = SimpleQueue()
-        self.put: Callable[[Syncable], None] = self._queue.put
-        """Sync this log in the next round. Loop thread only."""
+        self._arrived: list[Syncable] = []
+        self._queue: SimpleQueue[list[Syncable] | None] = SimpleQueue()
         self._helpers = ThreadPoolExecutor(SYNC_THREADS - 1, thread_name_prefix="headrace-sync")
         self._thread = threading.Thread(target=self._run, name="headrace-flusher", daemon=True)
         self._thread.start()
 
+    def put(self, log: Syncable) -> None:
+        """Sync this log in the next round. Loop thread only. The round begins when the loop has
+        done what is at hand, so that all of that shares it."""
+        if not self._arrived:
+            self._loop.call_soon(self._submit)
+        self._arrived.append(log)
+
     def close(self) -> None:
-        """Finish the round in progress and end. Waits for the disk: call it off the loop."""
+        """Finish the round in progress and end. Waits for the disk: call it off the loop, when
+        nothing is to be synced any more."""
         self._queue.put(None)
         self._thread.join()
         self._helpers.shutdown()
         self._volume.close()
 
+    def _submit(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        self._queue.put(arrived)
+
     def _run(self) -> None:
-        queue = self._queue
         while True:
-            logs = [queue.get()]
-            while not queue.empty():
-                logs.append(queue.get())
-            tasks = [(log, log.begin_sync()) for log in logs if log is not None]
-            if tasks:
-                results = self._sync_all(tasks)
-                if self._loop.is_closed():
-                    return
-                self._loop.call_soon_threadsafe(self._tell, results)
-            if len(tasks) < len(logs):
+            arrived = self._queue.get()
+            if arrived is None:
                 return
+            while not self._queue.empty():
+                more = self._queue.get()
+                if more is None:
+                    self._queue.put(None)
+                    break
+                arrived += more
+            results = self._sync_all([(log, log.begin_sync()) for log in arrived])
+            if self._loop.is_closed():
+                return
+            self._loop.call_soon_threadsafe(self._tell, results)
 
     def _sync_all(self, tasks: "list[_Task]") -> "list[_Result]":
         if len(tasks) > 1 and self._volume.is_worth_syncing(len(tasks)):
