@@ -83,7 +83,10 @@ class BrokerProcess:
                     return self
                 if not line:
                     break
-        raise AssertionError(f"the broker did not start: {self.lines}\n{self.log()}")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(1)
+        ended = self.process.poll()
+        raise AssertionError(f"the broker did not start ({ended}): {self.lines}\n{self.log()}")
 
     def log(self) -> str:
         return (self.data.parent / f"{self.data.name}.log").read_text(errors="replace")

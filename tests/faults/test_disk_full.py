@@ -86,7 +86,10 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
             file.truncate(DISK_BYTES)
         if shutil.which("mkfs.ext4") is None:
             pytest.skip("there is no mkfs.ext4")
-        subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", str(image)], check=True)
+        # Blocks of a page's size, as on any real disk: with smaller ones SQLite's shared memory can
+        # have holes, which a full disk turns into SIGBUS.
+        format_it = ["mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", str(image)]
+        subprocess.run(format_it, check=True)
         mount = ["mount", "-o", "loop", str(image), str(path)]
     done = subprocess.run(mount, capture_output=True, text=True)
     if done.returncode:
