@@ -7,14 +7,16 @@ the loop's thread; headers that would have to come from the disk are walked in a
 What must not enter: what may be read (start and high watermark are given), appending.
 """
 
+import asyncio
 import logging
+import os
 from collections.abc import Iterator
 from typing import Final
 
 from headrace.log import platform
 from headrace.log.contract import MAX_TIMESTAMP, CorruptLogError, Slice
 from headrace.log.files import OpenFile
-from headrace.log.index import NO_TIMESTAMP
+from headrace.log.index import NO_TIMESTAMP, SparseIndex
 from headrace.log.reading import EMPTY_SLICE, Cut, Wanted, find_cut, open_segment
 from headrace.log.resources import Resources
 from headrace.log.searching import Found, Readable, find_first, find_youngest
@@ -173,10 +175,16 @@ class Reader:
         return file.acquire()
 
     async def _open(self, segment: Segment) -> OpenFile:
-        try:
-            fd, index = await self._resources.read(
+        opening = asyncio.ensure_future(
+            self._resources.read(
                 open_segment, segment, self.interval_bytes, not segment.is_index_loaded
             )
+        )
+        try:
+            fd, index = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unwanted)
+            raise
         except CorruptLogError as error:
             raise self._refusal(ErrorCode.CORRUPT_MESSAGE, str(error)) from error
         except OSError as error:
@@ -208,6 +216,12 @@ class Reader:
         if offset not in hints and len(hints) >= HINTS_MAX:
             del hints[next(iter(hints))]
         hints[offset] = segment, position
+
+
+def _close_unwanted(opening: "asyncio.Future[tuple[int, SparseIndex | None]]") -> None:
+    """The reader went away while its segment was being opened."""
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result()[0])
 
 
 def _about_at(segment: Segment, offset: int) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import socket
 import struct
@@ -9,11 +10,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from headrace.doors.kafka import k60_describe_cluster, listener, registry
+from headrace.log import reader
 from headrace.server.node import Node
 from headrace.testing import RunningBroker, running_broker
 from headrace.testing.hot_messages import FetchResponse, ProduceResponse
@@ -252,6 +255,41 @@ def test_a_client_gone_in_mid_answer_leaves_nothing(
     until(lambda: look_inside(broker).held_files == 1, "the segment in use")
     hang_up_rudely(client)
     until(lambda: look_inside(broker) == before, "the end of the connection")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
+def test_a_client_gone_while_its_segment_is_opened_leaves_no_descriptor(
+    tmp_path: Path, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_segments() -> int:
+        links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+        paths = [os.readlink(link) for link in links if os.path.islink(link)]
+        return sum(path.startswith(str(tmp_path)) and path.endswith(".log") for path in paths)
+
+    asked, go_on = threading.Event(), threading.Event()
+
+    def open_slowly(*arguments: Any) -> Any:
+        asked.set()
+        assert go_on.wait(20)
+        return real(*arguments)
+
+    with running_broker(str(tmp_path)) as broker:
+        broker.create_topic("cold")
+        connect(broker).produce("cold", 0, batch([b"x"]))
+    real = reader.open_segment
+    monkeypatch.setattr(reader, "open_segment", open_slowly)
+    with running_broker(str(tmp_path)) as broker:
+        before = look_inside(broker)
+        assert open_segments() == 0
+        client = connect(broker)
+        client.send_request(fetch_request("cold", 0, 0), 12)
+        assert asked.wait(20)
+        client.close()
+        until(lambda: look_inside(broker).connections == 0)
+        go_on.set()
+        until(lambda: look_inside(broker) == before)
+        until(lambda: open_segments() == 0, "the end of the descriptor")
+        assert connect(broker).fetch("cold", 0, 0).high_watermark == 1
 
 
 def test_a_client_gone_while_its_fetch_is_parked_leaves_nothing(
