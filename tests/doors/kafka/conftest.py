@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -88,3 +88,34 @@ def enter() -> Callable[..., Coroutine[Any, Any, str]]:
         return str(joined.member_id)
 
     return become_member
+
+
+class Inside(NamedTuple):
+    """What clients cost the broker at this moment."""
+
+    connections: int
+    buffer_bytes: int
+    tasks: int
+    watchers: int
+    held_files: int
+
+
+@pytest.fixture
+def look_inside() -> Callable[[Any], Inside]:
+    """`look_inside(broker)` counts what the clients of a running broker cost it."""
+
+    def look(broker: Any) -> Inside:
+        async def count(node: Any) -> Inside:
+            logs = [p.log for t in node.broker.topics.by_name.values() for p in t.partitions]
+            files = [segment.file for log in logs for segment in log.segments if segment.file]
+            return Inside(
+                len(node.kafka.connections),
+                node.kafka.pool.bytes_in_use,
+                len(asyncio.all_tasks()),
+                sum(len(log._watchers) for log in logs),
+                sum(file._users - 1 for file in files),
+            )
+
+        return broker.call(count)
+
+    return look

@@ -1,23 +1,18 @@
-"""What a connection promises its client and the rest of the house, against a running broker."""
+"""What a connection promises its client, against a running broker."""
 
 import asyncio
 import logging
-import os
 import random
-import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from headrace.doors.kafka import k60_describe_cluster, listener, registry
-from headrace.log import reader
-from headrace.server.node import Node
+from headrace.doors.kafka import k60_describe_cluster, registry
 from headrace.testing import RunningBroker, running_broker
 from headrace.testing.hot_messages import FetchResponse, ProduceResponse
 from headrace.testing.raw_client import (
@@ -34,52 +29,12 @@ from headrace.wire.messages.k03_metadata import (
     MetadataRequestTopic,
     MetadataResponse,
 )
-from headrace.wire.messages.k11_join_group import (
-    JoinGroupRequest,
-    JoinGroupRequestProtocol,
-    JoinGroupResponse,
-)
 from headrace.wire.messages.k60_describe_cluster import (
     DescribeClusterRequest,
     DescribeClusterResponse,
 )
 
 Connect = Callable[..., RawClient]
-Until = Callable[..., Any]
-
-
-class Inside(NamedTuple):
-    """What clients cost the broker at this moment."""
-
-    connections: int
-    buffer_bytes: int
-    tasks: int
-    watchers: int
-    held_files: int
-
-
-def look_inside(broker: RunningBroker) -> Inside:
-    async def count(node: Node) -> Inside:
-        logs = [p.log for t in node.broker.topics.by_name.values() for p in t.partitions]
-        files = [segment.file for log in logs for segment in log.segments if segment.file]
-        return Inside(
-            len(node.kafka.connections),
-            node.kafka.pool.bytes_in_use,
-            len(asyncio.all_tasks()),
-            sum(len(log._watchers) for log in logs),
-            sum(file._users - 1 for file in files),
-        )
-
-    return broker.call(count)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningBroker]:
-    """A broker that takes half a second for a stall and sweeps all the time."""
-    monkeypatch.setattr(listener, "SWEEP_S", 0.05)
-    with running_broker() as running:
-        running.node.kafka.limits = replace(running.node.kafka.limits, stall_s=0.5)
-        yield running
 
 
 def metadata(topic: str) -> MetadataRequest:
@@ -90,13 +45,6 @@ def metadata(topic: str) -> MetadataRequest:
 def is_served(client: RawClient) -> bool:
     answer = client.ask(metadata("unknown"), MetadataResponse, 12)
     return answer.topics[0].error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-
-
-def hang_up_rudely(client: RawClient) -> None:
-    """Send RST instead of FIN."""
-    linger = struct.pack("ii", 1, 0)
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    client.close()
 
 
 # Order
@@ -220,142 +168,6 @@ def test_what_a_client_sends_cannot_forge_a_line_of_the_log(
         assert len(record.getMessage()) < 1000
 
 
-# Clients that vanish
-
-
-def test_a_client_gone_in_mid_request_leaves_nothing(
-    broker: RunningBroker, connect: Connect, until: Until
-) -> None:
-    broker.create_topic("t")
-    before = look_inside(broker)
-    for cut in (1, 3, 4, 40, 900_000):
-        client = connect(broker)
-        client.send(client.framed(produce_request("t", 0, batch([bytes(1_000_000)])), 9)[:cut])
-        until(lambda: look_inside(broker).connections == 1, "the connection")
-        if cut > 1000:
-            until(lambda: look_inside(broker).buffer_bytes > 0, "the unfinished request")
-        (hang_up_rudely if cut % 2 else RawClient.close)(client)
-        until(lambda: look_inside(broker) == before, "the end of the connection")
-    assert connect(broker).produce("t", 0, batch([b"next"])).base_offset == 0
-
-
-def test_a_client_gone_in_mid_answer_leaves_nothing(
-    broker: RunningBroker, connect: Connect, until: Until
-) -> None:
-    broker.create_topic("big")
-    filler = connect(broker)
-    for _ in range(20):
-        filler.produce("big", 0, batch([bytes(1_000_000)]))
-    filler.close()
-    until(lambda: look_inside(broker).connections == 0)
-    before = look_inside(broker)
-    client = connect(broker)
-    client.send_request(fetch_request("big", 0, 0, partition_max_bytes=50_000_000), 12)
-    assert len(client.read_exactly(100_000)) == 100_000
-    until(lambda: look_inside(broker).held_files == 1, "the segment in use")
-    hang_up_rudely(client)
-    until(lambda: look_inside(broker) == before, "the end of the connection")
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors in /proc")
-def test_a_client_gone_while_its_segment_is_opened_leaves_no_descriptor(
-    tmp_path: Path, connect: Connect, until: Until, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def open_segments() -> int:
-        links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-        paths = [os.readlink(link) for link in links if os.path.islink(link)]
-        return sum(path.startswith(str(tmp_path)) and path.endswith(".log") for path in paths)
-
-    asked, go_on = threading.Event(), threading.Event()
-
-    def open_slowly(*arguments: Any) -> Any:
-        asked.set()
-        assert go_on.wait(20)
-        return real(*arguments)
-
-    with running_broker(str(tmp_path)) as broker:
-        broker.create_topic("cold")
-        connect(broker).produce("cold", 0, batch([b"x"]))
-    real = reader.open_segment
-    monkeypatch.setattr(reader, "open_segment", open_slowly)
-    with running_broker(str(tmp_path)) as broker:
-        before = look_inside(broker)
-        assert open_segments() == 0
-        client = connect(broker)
-        client.send_request(fetch_request("cold", 0, 0), 12)
-        assert asked.wait(20)
-        client.close()
-        until(lambda: look_inside(broker).connections == 0)
-        go_on.set()
-        until(lambda: look_inside(broker) == before)
-        until(lambda: open_segments() == 0, "the end of the descriptor")
-        assert connect(broker).fetch("cold", 0, 0).high_watermark == 1
-
-
-def test_a_client_gone_while_its_fetch_is_parked_leaves_nothing(
-    broker: RunningBroker, connect: Connect, until: Until
-) -> None:
-    broker.create_topic("quiet", 3)
-    before = look_inside(broker)
-    clients = [connect(broker) for _ in range(20)]
-    for client in clients:
-        client.send_request(fetch_request("quiet", 1, 0, max_wait_ms=60_000), 12)
-    until(lambda: look_inside(broker).watchers == 20, "the parked fetches")
-    for client in clients:
-        client.close()
-    until(lambda: look_inside(broker) == before, "the end of the connections")
-
-
-def test_a_fetch_parked_on_a_topic_that_is_deleted_is_answered(
-    broker: RunningBroker, connect: Connect, until: Until
-) -> None:
-    broker.create_topic("doomed")
-    client = connect(broker)
-    client.send_request(fetch_request("doomed", 0, 0, max_wait_ms=60_000), 12)
-    until(lambda: look_inside(broker).watchers == 1, "the parked fetch")
-    broker.call(lambda node: node.broker.topics.delete("doomed"))
-    _, answer = client.read_answer(FetchResponse, 12)
-    error = answer.responses[0].partitions[0].error_code
-    assert error == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-
-
-def test_a_client_gone_while_its_join_is_parked_leaves_nothing(
-    broker: RunningBroker, connect: Connect, until: Until
-) -> None:
-    def joining(member_id: str) -> JoinGroupRequest:
-        return JoinGroupRequest(
-            group_id="team",
-            session_timeout_ms=30_000,
-            rebalance_timeout_ms=60_000,
-            member_id=member_id,
-            protocol_type="consumer",
-            protocols=[JoinGroupRequestProtocol(name="range", metadata=b"")],
-        )
-
-    first = connect(broker)
-    named = first.ask(joining(""), JoinGroupResponse, 4)
-    first.send_request(joining(named.member_id), 4)
-    first.read_answer(JoinGroupResponse, 4)
-    before = look_inside(broker)
-    second = connect(broker)
-    named = second.ask(joining(""), JoinGroupResponse, 4)
-    second.send_request(joining(named.member_id), 4)  # waits for the first to join again
-    until(lambda: look_inside(broker).tasks > before.tasks, "the parked join")
-    second.close()
-    until(lambda: look_inside(broker) == before, "the end of the connection")
-
-
-def test_clients_gone_before_they_are_accepted_leave_nothing(
-    broker: RunningBroker, connect: Connect, until: Until, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = look_inside(broker)
-    for _ in range(200):
-        hang_up_rudely(RawClient(broker.host, broker.port))
-    assert is_served(connect(broker))
-    until(lambda: look_inside(broker).connections == before.connections + 1)
-    assert not caplog.records
-
-
 # Two houses under one roof
 
 
@@ -378,115 +190,6 @@ def test_two_brokers_in_one_process_do_not_mix_what_they_send() -> None:
         ones, twos = threads.map(read_back, (b"1", b"2"))
     assert ones == {b"1" * 900_000}
     assert twos == {b"2" * 900_000}
-
-
-# Clients that do not read
-
-
-def test_a_reader_that_reads_nothing_is_closed_and_disturbs_nobody(
-    impatient: RunningBroker, connect: Connect, until: Until, caplog: pytest.LogCaptureFixture
-) -> None:
-    impatient.create_topic("big")
-    filler = connect(impatient)
-    for number in range(20):
-        assert filler.produce("big", 0, batch([bytes(1_000_000)])).base_offset == number
-    stuck = connect(impatient)
-    want = fetch_request("big", 0, 0, partition_max_bytes=50_000_000)
-    stuck.send(b"".join(stuck.framed(want, 12) for _ in range(200)))
-    until(lambda: look_inside(impatient).held_files > 0, "an answer that is not taken")
-    inside = look_inside(impatient)
-    assert inside.buffer_bytes <= 4 << 20
-    assert inside.held_files <= 1024
-    assert len(filler.fetch("big", 0, 5).records or b"") >= 1_000_000
-    filler.close()
-    until(lambda: look_inside(impatient).connections == 0, "the sweep")
-    assert "no byte moved" in caplog.text
-    until(lambda: look_inside(impatient).held_files == 0)
-
-
-def test_a_reader_of_small_answers_that_reads_nothing_is_bounded_too(
-    impatient: RunningBroker, connect: Connect, until: Until
-) -> None:
-    impatient.create_topic("t", 100)
-    stuck = connect(impatient)
-    stuck.socket.setblocking(False)
-    question = b"".join(stuck.framed(metadata("t"), 12) for _ in range(100))
-    sent = 0
-    deadline = impatient.node.kafka.now() + 10
-    while look_inside(impatient).connections == 1 and impatient.node.kafka.now() < deadline:
-        try:
-            sent += stuck.socket.send(question)
-        except BlockingIOError:
-            continue
-        except ConnectionError:
-            break
-        assert look_inside(impatient).buffer_bytes <= 4 << 20
-        assert sent < 100 << 20, "requests are still read though no answer is taken"
-    until(lambda: look_inside(impatient).connections == 0, "the sweep")
-
-
-def test_who_takes_no_answer_is_closed_though_it_goes_on_sending(
-    impatient: RunningBroker, connect: Connect, until: Until
-) -> None:
-    impatient.create_topic("big")
-    filler = connect(impatient)
-    for _ in range(20):
-        filler.produce("big", 0, batch([bytes(1_000_000)]))
-    filler.close()
-    stuck = connect(impatient)
-    stuck.send_request(fetch_request("big", 0, 0, partition_max_bytes=50_000_000), 12)
-    until(lambda: look_inside(impatient).held_files == 1, "an answer that is not taken")
-    stuck.send(struct.pack(">i", 1_000_000))
-
-    def send_a_byte_and_see() -> bool:
-        try:
-            stuck.send(b"!")
-        except ConnectionError:
-            return True
-        return look_inside(impatient).connections == 0
-
-    until(send_a_byte_and_see, "the sweep")
-
-
-def test_a_request_that_never_ends_is_closed(
-    impatient: RunningBroker, connect: Connect, until: Until
-) -> None:
-    client = connect(impatient)
-    client.send(struct.pack(">i", 1000) + b"and then nothing")
-    assert client.is_hung_up()
-    until(lambda: look_inside(impatient).buffer_bytes == 0)
-
-
-def test_a_parked_fetch_is_no_stall(impatient: RunningBroker, connect: Connect) -> None:
-    impatient.create_topic("quiet")
-    client = connect(impatient)
-    assert client.fetch("quiet", 0, 0, max_wait_ms=1200).error_code == 0
-    assert client.fetch("quiet", 0, 0).error_code == 0
-
-
-def test_an_idle_connection_is_closed_in_its_time(
-    impatient: RunningBroker, connect: Connect
-) -> None:
-    impatient.node.kafka.limits = replace(impatient.node.kafka.limits, idle_s=0.3)
-    client = connect(impatient)
-    assert is_served(client)
-    assert client.is_hung_up()
-
-
-def test_one_connection_too_many_is_refused_and_the_others_stay(
-    connect: Connect, until: Until, caplog: pytest.LogCaptureFixture
-) -> None:
-    with running_broker(broker={"max.connections": "5"}) as broker:
-        clients = [connect(broker) for _ in range(5)]
-        until(lambda: look_inside(broker).connections == 5)
-        assert connect(broker).is_hung_up()
-        assert "max.connections" in caplog.text
-        for client in clients:
-            assert is_served(client)
-        clients[0].close()
-        until(lambda: look_inside(broker).connections == 4)
-        newcomer = connect(broker)
-        assert is_served(newcomer)
 
 
 # Errors of our own
