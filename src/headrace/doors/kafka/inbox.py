@@ -17,7 +17,8 @@ __all__ = ["BufferPool", "BuffersExhausted", "Inbox"]
 SCRATCH_BYTES: Final = 1 << 20
 OWN_BYTES_MIN: Final = 64 * 1024
 OWN_BYTES_EAGER_MAX: Final = 4 << 20
-"""Up to here a buffer is made for the whole frame and some that follow; above, it doubles."""
+"""Up to here a buffer is made for two frames, which keeps 1 MB ones in the processor's cache; above
+it grows as bytes arrive."""
 POOLED_BUFFERS_MAX: Final = 8
 FRAME_BYTES_MIN: Final = 8
 """api_key, api_version and correlation_id."""
@@ -134,7 +135,7 @@ class Inbox:
     def _move(self, needed: int, rest: int) -> None:
         size = max(needed, OWN_BYTES_MIN)
         if size < OWN_BYTES_EAGER_MAX and not self._pool.is_pressed():
-            size = min(4 * size, OWN_BYTES_EAGER_MAX) if size > OWN_BYTES_MIN else OWN_BYTES_MIN
+            size = min(2 * size, OWN_BYTES_EAGER_MAX) if size > OWN_BYTES_MIN else OWN_BYTES_MIN
         larger = self._pool.take(size)
         larger[:rest] = self._buffer[self._start : self._end]
         self._drop()
