@@ -37,11 +37,17 @@ class Settings:
 
 
 @contextmanager
-def fresh_topic(bootstrap: str) -> Iterator[str]:
-    """An empty topic of one partition that takes batches of 1 MB and somewhat more."""
+def fresh_topic(bootstrap: str, durability: str) -> Iterator[str]:
+    """An empty topic of one partition that takes batches of 1 MB and somewhat more.
+
+    For durable rows it asks for `flush.messages=1`: a peer that acknowledges from the page cache
+    syncs before it answers, as Headrace does without being asked.
+    """
     admin = AdminClient({"bootstrap.servers": bootstrap})
     topic = f"{TOPIC}-{time.time_ns()}"
     config = {"max.message.bytes": str(2 * MB)}
+    if durability == "fsync":
+        config["flush.messages"] = "1"
     admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(30)
     try:
         yield topic
@@ -71,11 +77,16 @@ def measured(settings: Settings, durability: str, run: Callable[[str, Serving | 
 
 
 def produce_run(
-    settings: Settings, bootstrap: str, size_bytes: int, record_bytes: int, window: int
+    settings: Settings,
+    bootstrap: str,
+    durability: str,
+    size_bytes: int,
+    record_bytes: int,
+    window: int,
 ) -> Produced:
     """One round: a new topic, as much as time and volume allow, and a look at what is in it."""
     batch, records = batch_of(size_bytes, record_bytes)
-    with fresh_topic(bootstrap) as topic:
+    with fresh_topic(bootstrap, durability) as topic:
         connection = Connection(bootstrap)
         touch_memory(settings.directory, settings.bytes_max)
         made = produce(
@@ -117,7 +128,7 @@ def median_of(rounds: int, run: Callable[[], float]) -> float:
 def large_batches(settings: Settings) -> Iterator[Row]:
     def run(bootstrap: str, ours: Serving | None) -> Row:
         before = ours.cpu_s() if ours else 0.0
-        made = [produce_run(settings, bootstrap, MB, KB, 8) for _ in range(settings.rounds)]
+        made = [produce_run(settings, bootstrap, "os", MB, KB, 8) for _ in range(settings.rounds)]
         row = Row(
             "produce, 1 MB batches",
             "os",
@@ -139,7 +150,7 @@ def large_batches(settings: Settings) -> Iterator[Row]:
 
 def small_batches(settings: Settings) -> Iterator[Row]:
     def run(bootstrap: str, _: Serving | None) -> Row:
-        made = [produce_run(settings, bootstrap, KB, 100, 64) for _ in range(settings.rounds)]
+        made = [produce_run(settings, bootstrap, "os", KB, 100, 64) for _ in range(settings.rounds)]
         rate = statistics.median(one.requests / one.elapsed_s for one in made)
         return Row("produce, 1 KB batches", "os", rate, "requests/s", aim=">= 40,000/s")
 
@@ -149,7 +160,7 @@ def small_batches(settings: Settings) -> Iterator[Row]:
 def fetch_all(settings: Settings) -> Iterator[Row]:
     def run(bootstrap: str, _: Serving | None) -> Row:
         batch, records = batch_of(MB, KB)
-        with fresh_topic(bootstrap) as topic:
+        with fresh_topic(bootstrap, "os") as topic:
             connection = Connection(bootstrap)
             made = produce(
                 connection,
@@ -185,14 +196,18 @@ def fetch_all(settings: Settings) -> Iterator[Row]:
 def synced_batches(settings: Settings) -> Iterator[Row]:
     """Durable throughput beside a plain write-and-fdatasync loop, the two in turn."""
     for size, name, window in ((KB, "1 KB", 64), (64 * KB, "64 KB", 16), (MB, "1 MB", 8)):
+
+        def run(bootstrap: str, size: int = size, window: int = window) -> float:
+            made = produce_run(settings, bootstrap, "fsync", size, min(size, KB), window)
+            return bytes_per_s(made)
+
         ours: list[float] = []
         plain: list[float] = []
         with serving(settings.directory, "fsync") as broker:
             for _ in range(settings.rounds):
-                made = produce_run(settings, broker.bootstrap, size, min(size, KB), window)
-                ours.append(bytes_per_s(made))
+                ours.append(run(broker.bootstrap))
                 plain.append(bytes_per_s(plain_run(settings, size, sync=True)))
-            one = _one_by_one(settings, broker.bootstrap, size)
+            one = _one_by_one(settings, broker.bootstrap, "fsync", size)
         row = Row(
             f"produce, {name} batches, {window} under way",
             "fsync",
@@ -203,12 +218,16 @@ def synced_batches(settings: Settings) -> Iterator[Row]:
         row.detail["one at a time MB/s"] = bytes_per_s(one) / 1e6
         row.beside("write+fdatasync loop", statistics.median(plain) / 1e6)
         row.ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+        if settings.peer is not None:
+            rates = [run(settings.peer) for _ in range(settings.rounds)]
+            rate = statistics.median(rates) / 1e6
+            row.detail[f"{settings.peer_name} MB/s"] = rate
         yield row
 
 
-def _one_by_one(settings: Settings, bootstrap: str, size_bytes: int) -> Produced:
+def _one_by_one(settings: Settings, bootstrap: str, durability: str, size_bytes: int) -> Produced:
     batch, _ = batch_of(size_bytes, min(size_bytes, KB))
-    with fresh_topic(bootstrap) as topic:
+    with fresh_topic(bootstrap, durability) as topic:
         connection = Connection(bootstrap)
         made = produce_one_by_one(
             connection, topic, batch, acks=ACKS_ALL, seconds=min(settings.seconds, 3)
@@ -221,7 +240,7 @@ def ack_latency(settings: Settings) -> Iterator[Row]:
     for durability in ("fsync", "os"):
 
         def run(bootstrap: str, _: Serving | None, durability: str = durability) -> Row:
-            made = _one_by_one(settings, bootstrap, 200)
+            made = _one_by_one(settings, bootstrap, durability, 200)
             row = Row(
                 "ack of one small producer, p50",
                 durability,
@@ -248,7 +267,7 @@ def librdkafka(settings: Settings) -> Iterator[Row]:
             durability: str = durability,
             consumed: list[Row] = consumed,
         ) -> Row:
-            with fresh_topic(bootstrap) as topic:
+            with fresh_topic(bootstrap, durability) as topic:
                 produce_s = _librdkafka_produce(bootstrap, topic, count)
                 consume_s = _librdkafka_consume(bootstrap, topic, count)
             consumed.append(
