@@ -1,9 +1,11 @@
 """A process to be killed: appends to a log and prints each offset once it is acknowledged.
 
-Arguments: data directory, durability, producer epoch.
+Arguments: data directory, durability, producer epoch. It does not outlive the test that started it,
+nor the time that a test may take.
 """
 
 import asyncio
+import os
 import sys
 import time
 from uuid import UUID
@@ -13,6 +15,7 @@ from headrace.log.store import LogStore
 from headrace.wire.records import Record, build_batch
 
 IN_FLIGHT = 8
+LIFE_S = 60.0
 
 
 async def main(directory: str, durability: str, epoch: int) -> None:
@@ -33,7 +36,8 @@ async def main(directory: str, durability: str, epoch: int) -> None:
         room.release()
 
     sequence = 0
-    while True:
+    parent = os.getppid()
+    while os.getppid() == parent:
         await room.acquire()
         offset = log.offsets().end
         batch = build_batch(
@@ -47,4 +51,4 @@ async def main(directory: str, durability: str, epoch: int) -> None:
         await asyncio.sleep(0)
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+asyncio.run(asyncio.wait_for(main(sys.argv[1], sys.argv[2], int(sys.argv[3])), LIFE_S))
