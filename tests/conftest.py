@@ -143,6 +143,28 @@ def connect() -> Iterator[Any]:
 
 
 @pytest.fixture
+def create_topic(connect: Any) -> Any:
+    """`create_topic(broker, name, partitions=1, **configs)`, dots in names as underscores."""
+    from headrace.wire.messages.k19_create_topics import (
+        CreatableTopic,
+        CreatableTopicConfig,
+        CreateTopicsRequest,
+        CreateTopicsResponse,
+    )
+
+    def create(broker: Any, name: str, partitions: int = 1, **configs: str) -> None:
+        wanted = [CreatableTopicConfig(n.replace("_", "."), v) for n, v in configs.items()]
+        topic = CreatableTopic(
+            name=name, num_partitions=partitions, replication_factor=1, configs=wanted
+        )
+        request = CreateTopicsRequest(topics=[topic])
+        answer = connect(broker).ask(request, CreateTopicsResponse, 5)
+        assert answer.topics[0].error_code == 0, answer.topics[0].error_message
+
+    return create
+
+
+@pytest.fixture
 def until() -> Any:
     """`until(condition, what)` polls until the condition holds and returns its value."""
 

@@ -10,12 +10,6 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from headrace.testing.history import History, Place, Sent
 from headrace.testing.raw_client import RawClient, records_of
-from headrace.wire.messages.k19_create_topics import (
-    CreatableTopic,
-    CreatableTopicConfig,
-    CreateTopicsRequest,
-    CreateTopicsResponse,
-)
 from headrace.wire.records import Record
 
 UNDER_WAY_MAX = 2000
@@ -138,19 +132,3 @@ def load() -> Iterator[Callable[..., Load]]:
     yield make
     for one in made:
         one._stopping.set()
-
-
-@pytest.fixture
-def create_topic(connect: Callable[..., RawClient]) -> Callable[..., None]:
-    """`create_topic(broker, name, partitions=1, **configs)`, dots in names as underscores."""
-
-    def create(broker: Any, name: str, partitions: int = 1, **configs: str) -> None:
-        wanted = [CreatableTopicConfig(n.replace("_", "."), v) for n, v in configs.items()]
-        topic = CreatableTopic(
-            name=name, num_partitions=partitions, replication_factor=1, configs=wanted
-        )
-        request = CreateTopicsRequest(topics=[topic])
-        answer = connect(broker).ask(request, CreateTopicsResponse, 5)
-        assert answer.topics[0].error_code == 0, answer.topics[0].error_message
-
-    return create

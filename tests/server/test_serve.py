@@ -1,0 +1,62 @@
+"""`headrace serve` as a process: what it says, how soon it is ready, how it ends."""
+
+import re
+import signal
+import time
+from typing import Any
+
+import pytest
+
+import headrace
+from headrace.testing.raw_client import RawClient, batch
+from headrace.wire.messages.k18_api_versions import ApiVersionsRequest, ApiVersionsResponse
+
+READY_S_MAX = 1.0
+ATTEMPTS = 5
+"""The quickest counts: this machine may be busy with something else."""
+
+
+@pytest.mark.parametrize("durability", ["fsync", "os"])
+def test_the_ready_line_names_version_address_data_and_durability(
+    broker_process: Any, durability: str
+) -> None:
+    process = broker_process("--durability", durability)
+    (line,) = process.lines
+    assert line == (
+        f"headrace {headrace.__version__} ready on kafka://127.0.0.1:{process.port} "
+        f"(data {process.data}, durability {durability})\n"
+    )
+    assert process.port > 0
+    with RawClient("127.0.0.1", process.port) as client:
+        assert client.ask(ApiVersionsRequest("raw", "1"), ApiVersionsResponse, 3).error_code == 0
+
+
+def test_two_processes_that_ask_for_any_port_get_their_own(broker_process: Any) -> None:
+    assert broker_process().port != broker_process().port
+
+
+def test_it_is_ready_in_well_under_a_second(broker_process: Any) -> None:
+    quickest_s = 60.0
+    for _ in range(ATTEMPTS):
+        began_s = time.monotonic()
+        process = broker_process()
+        quickest_s = min(quickest_s, time.monotonic() - began_s)
+        assert process.stop() == 0
+        if quickest_s < READY_S_MAX:
+            break
+    assert quickest_s < READY_S_MAX
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(
+    broker_process: Any, create_topic: Any, number: signal.Signals
+) -> None:
+    process = broker_process()
+    create_topic(process, "t")
+    with RawClient("127.0.0.1", process.port) as client:
+        assert client.produce("t", 0, batch([b"kept"])).error_code == 0
+        process.process.send_signal(number)
+        assert client.is_hung_up()
+    assert process.process.wait(20) == 0
+    assert (process.data / "headrace.clean").exists()
+    assert re.search(r"INFO headrace stopped cleanly\n$", process.log())
