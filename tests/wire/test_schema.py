@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from headrace.wire import schema
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import MalformedError
+from headrace.wire.primitives import ENTRIES_MAX, Body
 from headrace.wire.schema import (
     array,
     blob,
@@ -28,6 +29,7 @@ from headrace.wire.schema import (
     uint16,
     uuid,
 )
+from headrace.wire.varint import write_uvarint
 
 
 @struct
@@ -264,6 +266,24 @@ def test_a_message_over_the_limit_is_refused_unread(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(schema, "MESSAGE_BYTES_MAX", 10)
     with pytest.raises(MalformedError, match="11 bytes"):
         decode(Words, 0, bytes(11))
+
+
+def test_the_entries_of_all_lists_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Body, "entries_left", 10)
+    full = Sample(
+        inners=[Inner(marks=[1, 2]), Inner(marks=[3])], words=["a"] * 5, maybe="", maybe_raw=b""
+    )
+    assert len(decode(Sample, 4, encode(full, 4)).words) == 5
+    full.words.append("one too many")
+    with pytest.raises(MalformedError, match=f"more than {ENTRIES_MAX} list entries"):
+        decode(Sample, 4, encode(full, 4))
+
+
+def test_tagged_fields_count_as_entries() -> None:
+    count = bytearray()
+    write_uvarint(count, ENTRIES_MAX + 1)
+    with pytest.raises(MalformedError, match=f"more than {ENTRIES_MAX}"):
+        decode(OneString, 3, b"\2a" + count + b"\2\0" * (ENTRIES_MAX + 1))
 
 
 @given(st.binary(max_size=200), st.sampled_from(schema.versions_of(Sample)))

@@ -19,9 +19,11 @@ from headrace.wire.errors import MalformedError
 from headrace.wire.varint import read_uvarint, write_uvarint
 
 __all__ = [
+    "ENTRIES_MAX",
     "FIXED",
     "FIXED_READERS",
     "FIXED_WRITERS",
+    "Body",
     "Reader",
     "Writer",
     "array_reader",
@@ -41,7 +43,18 @@ __all__ = [
     "write_uuid",
 ]
 
-Reader = Callable[[bytes, int], tuple[Any, int]]
+ENTRIES_MAX: Final = 100_000
+"""List entries and tagged fields of one message, nested ones included: each costs about a
+microsecond to read and more to answer, during which nobody else is served."""
+
+
+class Body(bytes):
+    """The bytes of one message, and how many entries may still be read from them."""
+
+    entries_left = ENTRIES_MAX
+
+
+Reader = Callable[[Body, int], tuple[Any, int]]
 Writer = Callable[[bytearray, Any], None]
 
 FIXED: Final = {
@@ -64,7 +77,7 @@ _NO_UUID: Final = bytes(16)
 def _fixed_reader(code: str) -> Reader:
     layout = Struct(">" + code)
 
-    def read(data: bytes, position: int) -> tuple[Any, int]:
+    def read(data: Body, position: int) -> tuple[Any, int]:
         return layout.unpack_from(data, position)[0], position + layout.size
 
     return read
@@ -83,7 +96,7 @@ FIXED_READERS: Final = {name: _fixed_reader(code) for name, code in FIXED.items(
 FIXED_WRITERS: Final = {name: _fixed_writer(code) for name, code in FIXED.items()}
 
 
-def read_uuid(data: bytes, position: int) -> tuple[UUID | None, int]:
+def read_uuid(data: Body, position: int) -> tuple[UUID | None, int]:
     """Sixteen bytes; all zero means none."""
     end = position + 16
     value = data[position:end]
@@ -98,15 +111,15 @@ def write_uuid(out: bytearray, value: UUID | None) -> None:
     out += _NO_UUID if value is None else value.bytes
 
 
-def _read_length16(data: bytes, position: int) -> tuple[int, int]:
+def _read_length16(data: Body, position: int) -> tuple[int, int]:
     return _INT16.unpack_from(data, position)[0], position + 2
 
 
-def _read_length32(data: bytes, position: int) -> tuple[int, int]:
+def _read_length32(data: Body, position: int) -> tuple[int, int]:
     return _INT32.unpack_from(data, position)[0], position + 4
 
 
-def _read_compact_length(data: bytes, position: int) -> tuple[int, int]:
+def _read_compact_length(data: Body, position: int) -> tuple[int, int]:
     length, position = read_uvarint(data, position)
     return length - 1, position
 
@@ -138,7 +151,7 @@ def string_reader(*, compact: bool, nullable: bool) -> Reader:
     """UTF-8 with an int16 length, or an unsigned varint of length + 1 when compact."""
     read_length = _read_compact_length if compact else _read_length16
 
-    def read(data: bytes, position: int) -> tuple[str | None, int]:
+    def read(data: Body, position: int) -> tuple[str | None, int]:
         length, position = read_length(data, position)
         end = position + length
         if length < 0 or end > len(data) or length > _STRING_BYTES_MAX:
@@ -170,7 +183,7 @@ def bytes_reader(*, compact: bool, nullable: bool) -> Reader:
     """Opaque bytes with an int32 length, or an unsigned varint of length + 1 when compact."""
     read_length = _read_compact_length if compact else _read_length32
 
-    def read(data: bytes, position: int) -> tuple[bytes | None, int]:
+    def read(data: Body, position: int) -> tuple[bytes | None, int]:
         length, position = read_length(data, position)
         end = position + length
         if length < 0 or end > len(data):
@@ -195,16 +208,23 @@ def bytes_writer(*, compact: bool, nullable: bool) -> Writer:
     return write
 
 
+def _spend(data: Body, entries: int) -> None:
+    if entries > data.entries_left:
+        raise MalformedError(f"more than {ENTRIES_MAX} list entries and tagged fields")
+    data.entries_left -= entries
+
+
 def _count_reader(what_bytes_min: int, *, compact: bool, nullable: bool) -> Reader:
-    """Counts that the rest of the message can hold; None for null."""
+    """Counts that the rest of the message can hold and that may be read; None for null."""
     read_length = _read_compact_length if compact else _read_length32
 
-    def read(data: bytes, position: int) -> tuple[int | None, int]:
+    def read(data: Body, position: int) -> tuple[int | None, int]:
         count, position = read_length(data, position)
         if count < 0 or count * what_bytes_min > len(data) - position:
             if count == -1 and nullable:
                 return None, position
             _refuse("list", count, len(data) - position, nullable)
+        _spend(data, count)
         return count, position
 
     return read
@@ -216,7 +236,7 @@ def array_reader(
     """Any list. A count that even the smallest elements could not honour is refused at once."""
     read_count = _count_reader(element_bytes_min, compact=compact, nullable=nullable)
 
-    def read(data: bytes, position: int) -> tuple[list[Any] | None, int]:
+    def read(data: Body, position: int) -> tuple[list[Any] | None, int]:
         count, position = read_count(data, position)
         if count is None:
             return None, position
@@ -248,7 +268,7 @@ def packed_array_reader(code: str, *, compact: bool, nullable: bool) -> Reader:
     size = Struct(">" + code).size
     read_count = _count_reader(size, compact=compact, nullable=nullable)
 
-    def read(data: bytes, position: int) -> tuple[list[Any] | None, int]:
+    def read(data: Body, position: int) -> tuple[list[Any] | None, int]:
         count, position = read_count(data, position)
         if count is None:
             return None, position
@@ -279,7 +299,7 @@ def packed_array_writer(code: str, *, compact: bool, nullable: bool) -> Writer:
 def optional_struct_reader(element: Reader) -> Reader:
     """A struct that may be null: one byte says which (-1 null, 1 present)."""
 
-    def read(data: bytes, position: int) -> tuple[Any, int]:
+    def read(data: Body, position: int) -> tuple[Any, int]:
         mark = data[position]
         if mark == 0xFF:
             return None, position + 1
@@ -301,7 +321,7 @@ def optional_struct_writer(element: Writer) -> Writer:
     return write
 
 
-def skip_tagged(data: bytes, position: int) -> int:
+def skip_tagged(data: Body, position: int) -> int:
     """Step over tagged fields none of which is known here (KIP-482)."""
     if data[position] == 0:
         return position + 1
@@ -309,13 +329,14 @@ def skip_tagged(data: bytes, position: int) -> int:
 
 
 def read_tagged(
-    data: bytes, position: int, readers: dict[int, Reader]
+    data: Body, position: int, readers: dict[int, Reader]
 ) -> tuple[dict[int, Any], int]:
     """The known tagged fields by tag; unknown ones are skipped. As in Kafka, order is not checked
     and of two fields with one tag the later counts."""
     count, position = read_uvarint(data, position)
     if count * 2 > len(data) - position:
         raise MalformedError(f"{count} tagged fields cannot fit in the rest of the message")
+    _spend(data, count)
     values: dict[int, Any] = {}
     for _ in range(count):
         tag, position = read_uvarint(data, position)

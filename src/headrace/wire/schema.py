@@ -34,6 +34,7 @@ from uuid import UUID
 from headrace.wire.apis import is_flexible
 from headrace.wire.codegen import Wire, reader_of, writer_of
 from headrace.wire.errors import MalformedError
+from headrace.wire.primitives import Body, Reader, Writer
 
 __all__ = [
     "MESSAGE_BYTES_MAX",
@@ -207,8 +208,8 @@ def versions_of(cls: type) -> range:
     return range(first, last + 1)
 
 
-_decoders: Final[dict[tuple[type, int], Callable[[bytes, int], tuple[Any, int]]]] = {}
-_encoders: Final[dict[tuple[type, int], Callable[[bytearray, Any], None]]] = {}
+_decoders: Final[dict[tuple[type, int], Reader]] = {}
+_encoders: Final[dict[tuple[type, int], Writer]] = {}
 
 
 def decode(
@@ -223,7 +224,8 @@ def decode(
     the one that begins there, whatever follows it.
 
     Raises MalformedError for bytes that are no such message (truncated, trailing bytes, negative
-    or impossible lengths, bad UTF-8), ValueError for a version that `cls` does not describe.
+    or impossible lengths, bad UTF-8) or have more entries in lists than `primitives.ENTRIES_MAX`,
+    ValueError for a version that `cls` does not describe.
     """
     read = _decoders.get((cls, version))
     if read is None:
@@ -231,7 +233,7 @@ def decode(
     size = len(view) - position
     if size > MESSAGE_BYTES_MAX:
         raise MalformedError(f"{cls.__name__} of {size} bytes; {MESSAGE_BYTES_MAX} are allowed")
-    data = bytes(view[position:])
+    data = Body(view[position:])
     try:
         decoded, end = read(data, 0)
     except (IndexError, structs.error) as error:
@@ -264,9 +266,7 @@ def encode(message: object, version: int) -> bytes:
     return bytes(out)
 
 
-def _compile(
-    cls: type, version: int
-) -> tuple[Callable[[bytes, int], tuple[Any, int]], Callable[[bytearray, Any], None]]:
+def _compile(cls: type, version: int) -> tuple[Reader, Writer]:
     if version not in versions_of(cls):
         raise ValueError(f"{cls.__name__} is described for {versions_of(cls)}, not for v{version}")
     flexible = is_flexible(_MESSAGES[cls].api_key, version)
