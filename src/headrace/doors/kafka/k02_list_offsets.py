@@ -8,11 +8,13 @@
 """
 
 from collections import Counter
+from functools import partial
 from typing import Final
 
 from headrace.broker.append import find_partition
 from headrace.broker.list_offsets import find_offset
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k02_list_offsets import (
@@ -40,31 +42,22 @@ async def handle(context: RequestContext, request: ListOffsetsRequest) -> ListOf
     )
     response = ListOffsetsResponse()
     for topic in request.topics:
-        answers = [
-            await _answer(
-                context,
-                topic.name,
-                partition,
-                read_committed=request.isolation_level == 1,
-                is_repeated=named[topic.name, partition.partition_index] > 1,
-            )
-            for partition in topic.partitions
-        ]
+        answer = partial(_answer, context, request, named, topic.name)
+        answers = await side_by_side(answer, topic.partitions)
         response.topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=answers))
     return response
 
 
 async def _answer(
     context: RequestContext,
+    request: ListOffsetsRequest,
+    named: Counter[tuple[str, int]],
     topic: str,
     asked: ListOffsetsPartition,
-    *,
-    read_committed: bool,
-    is_repeated: bool,
 ) -> ListOffsetsPartitionResponse:
     answer = ListOffsetsPartitionResponse(partition_index=asked.partition_index)
     try:
-        if is_repeated:
+        if named[topic, asked.partition_index] > 1:
             raise RequestError(ErrorCode.INVALID_REQUEST, "a partition is asked for twice")
         if asked.timestamp < 0 and context.api_version < _FIRST_VERSION_OF.get(asked.timestamp, 1):
             raise RequestError(ErrorCode.UNSUPPORTED_VERSION, f"timestamp {asked.timestamp}")
@@ -73,7 +66,9 @@ async def _answer(
             raise RequestError(ErrorCode.UNKNOWN_LEADER_EPOCH)
         if -1 < asked.current_leader_epoch < partition.log.leader_epoch:
             raise RequestError(ErrorCode.FENCED_LEADER_EPOCH)
-        found = await find_offset(partition, asked.timestamp, read_committed=read_committed)
+        found = await find_offset(
+            partition, asked.timestamp, read_committed=request.isolation_level == 1
+        )
     except RequestError as error:
         answer.error_code = error.code
         return answer

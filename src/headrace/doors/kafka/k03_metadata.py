@@ -16,7 +16,7 @@ from uuid import UUID
 from headrace.broker.topic import Partition, Topic, check_topic_name
 from headrace.doors.kafka.acl_operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.doors.kafka.side_by_side import side_by_side
+from headrace.doors.kafka.side_by_side import in_turns, side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k03_metadata import (
@@ -49,10 +49,7 @@ async def handle(context: RequestContext, request: MetadataRequest) -> MetadataR
         ],
         cluster_id=broker.cluster_id,
         controller_id=broker.node_id,
-        topics=[
-            _describe(topic, broker.node_id, operations) if isinstance(topic, Topic) else topic
-            for topic in found
-        ],
+        topics=await in_turns(partial(_describe, broker.node_id, operations), found),
         cluster_authorized_operations=(
             CLUSTER_OPERATIONS
             if request.include_cluster_authorized_operations
@@ -67,7 +64,7 @@ async def _find_all(
     """What was asked for, once each and in that order."""
     create = create and context.broker.configs.boolean("auto.create.topics.enable")
     keys = dict.fromkeys((topic.name, topic.topic_id) for topic in wanted)
-    found = [_find(context, name, topic_id, create=create) for name, topic_id in keys]
+    found = await in_turns(partial(_find, context, create), keys)
     missing = [topic for topic in found if isinstance(topic, str)]
     answers = await side_by_side(partial(_make, context), missing)
     made = dict(zip(missing, answers, strict=True))
@@ -75,9 +72,10 @@ async def _find_all(
 
 
 def _find(
-    context: RequestContext, name: str | None, topic_id: UUID | None, *, create: bool
+    context: RequestContext, create: bool, key: tuple[str | None, UUID | None]
 ) -> Topic | MetadataResponseTopic | str:
     """The topic, the answer in its place, or its name if it is to be created."""
+    name, topic_id = key
     topics = context.broker.topics
     try:
         if name is None and topic_id is not None:
@@ -106,7 +104,11 @@ def _refusal(
     return MetadataResponseTopic(error_code=error.code, name=name, topic_id=topic_id)
 
 
-def _describe(topic: Topic, node_id: int, operations: int) -> MetadataResponseTopic:
+def _describe(
+    node_id: int, operations: int, topic: Topic | MetadataResponseTopic
+) -> MetadataResponseTopic:
+    if isinstance(topic, MetadataResponseTopic):  # refused
+        return topic
     return MetadataResponseTopic(
         name=topic.name,
         topic_id=topic.id,

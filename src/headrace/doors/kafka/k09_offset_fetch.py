@@ -8,10 +8,12 @@
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from headrace.broker.group_requests import Committed
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import in_turns
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k09_offset_fetch import (
@@ -37,7 +39,9 @@ class _Wanted(NamedTuple):
 
 async def handle(context: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse:
     if context.api_version >= 8:
-        return OffsetFetchResponse(groups=[_group(context, group) for group in request.groups])
+        groups = {group.group_id: group for group in request.groups}
+        answers = await in_turns(partial(_group, context), groups.values())
+        return OffsetFetchResponse(groups=answers)
     response = OffsetFetchResponse()
     offsets: Offsets = {}
     try:

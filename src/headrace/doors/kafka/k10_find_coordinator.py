@@ -7,9 +7,11 @@
   asking for ever; the second INVALID_REQUEST, as from a Kafka without share groups
 """
 
+from functools import partial
 from typing import Final
 
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import in_turns
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode
 from headrace.wire.messages.k10_find_coordinator import (
@@ -35,9 +37,8 @@ async def handle(
     context: RequestContext, request: FindCoordinatorRequest
 ) -> FindCoordinatorResponse:
     if context.api_version >= 4:
-        return FindCoordinatorResponse(
-            coordinators=[_find(context, request, key) for key in request.coordinator_keys]
-        )
+        find = partial(_find, context, request)
+        return FindCoordinatorResponse(coordinators=await in_turns(find, request.coordinator_keys))
     found = _find(context, request, request.key)
     return FindCoordinatorResponse(
         error_code=found.error_code,

@@ -4,9 +4,12 @@
 - a group that does not exist is shown as Dead; v6 says GROUP_ID_NOT_FOUND too
 """
 
+from functools import partial
+
 from headrace.broker.group_requests import State
 from headrace.doors.kafka.acl_operations import GROUP_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import in_turns
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k15_describe_groups import (
@@ -18,7 +21,7 @@ from headrace.wire.messages.k15_describe_groups import (
 
 
 async def handle(context: RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse:
-    groups = [_describe(context, group_id) for group_id in request.groups]
+    groups = await in_turns(partial(_describe, context), dict.fromkeys(request.groups))
     if request.include_authorized_operations:
         for group in groups:
             if group.error_code == ErrorCode.NONE:

@@ -5,8 +5,11 @@
 - version 2 must stay offered: librdkafka validates its positions with exactly that one
 """
 
+from functools import partial
+
 from headrace.broker.append import find_partition
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import in_turns
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k23_offset_for_leader_epoch import (
@@ -21,17 +24,11 @@ from headrace.wire.messages.k23_offset_for_leader_epoch import (
 async def handle(
     context: RequestContext, request: OffsetForLeaderEpochRequest
 ) -> OffsetForLeaderEpochResponse:
-    return OffsetForLeaderEpochResponse(
-        topics=[
-            OffsetForLeaderTopicResult(
-                topic=topic.topic,
-                partitions=[
-                    _answer(context, topic.topic, partition) for partition in topic.partitions
-                ],
-            )
-            for topic in request.topics
-        ]
-    )
+    response = OffsetForLeaderEpochResponse()
+    for topic in request.topics:
+        answers = await in_turns(partial(_answer, context, topic.topic), topic.partitions)
+        response.topics.append(OffsetForLeaderTopicResult(topic=topic.topic, partitions=answers))
+    return response
 
 
 def _answer(context: RequestContext, topic: str, asked: OffsetForLeaderPartition) -> EpochEndOffset:

@@ -6,9 +6,12 @@
 - nothing here is secret, so nothing is marked sensitive
 """
 
+from functools import partial
+
 from headrace.broker.admin_configs import Resource, describe_configs
 from headrace.broker.configs import ConfigEntry
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import in_turns
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
 from headrace.wire.messages.k32_describe_configs import (
@@ -24,7 +27,8 @@ from headrace.wire.messages.k32_describe_configs import (
 async def handle(
     context: RequestContext, request: DescribeConfigsRequest
 ) -> DescribeConfigsResponse:
-    results = [_describe(context, request, resource) for resource in request.resources]
+    resources = {(asked.resource_type, asked.resource_name): asked for asked in request.resources}
+    results = await in_turns(partial(_describe, context, request), resources.values())
     return DescribeConfigsResponse(results=results)
 
 

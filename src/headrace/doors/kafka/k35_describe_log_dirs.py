@@ -5,6 +5,8 @@
 - from version 4 on the size and the free space of the volume (KIP-827)
 """
 
+from collections import defaultdict
+
 from headrace.broker.topic import Topic
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.wire.apis import ApiKey
@@ -26,10 +28,13 @@ async def handle(
     if request.topics is None:
         topics = [_describe(topic, None) for topic in everything.values()]
     else:
+        wanted: defaultdict[str, set[int]] = defaultdict(set)
+        for asked in request.topics:
+            wanted[asked.topic].update(asked.partitions)
         topics = [
-            _describe(everything[wanted.topic], set(wanted.partitions))
-            for wanted in request.topics
-            if wanted.topic in everything
+            _describe(everything[name], partitions)
+            for name, partitions in wanted.items()
+            if name in everything
         ]
     directory = DescribeLogDirsResult(
         error_code=ErrorCode.NONE,

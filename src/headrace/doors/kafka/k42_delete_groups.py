@@ -4,7 +4,10 @@
 - the group's offsets go with it, durably before the answer
 """
 
+from functools import partial
+
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
 from headrace.wire.messages.k42_delete_groups import (
@@ -15,8 +18,9 @@ from headrace.wire.messages.k42_delete_groups import (
 
 
 async def handle(context: RequestContext, request: DeleteGroupsRequest) -> DeleteGroupsResponse:
+    delete = partial(_delete, context)
     return DeleteGroupsResponse(
-        results=[await _delete(context, group_id) for group_id in request.groups_names]
+        results=await side_by_side(delete, dict.fromkeys(request.groups_names))
     )
 
 
