@@ -194,6 +194,57 @@ def test_segments_emptied_on_a_full_disk_are_not_missed_after_a_crash(lab, disk,
     image.run(lambda log: log.delete_before(5))
 
 
+@pytest.mark.parametrize("again", ["delete_before", "tidy", "start"])
+def test_a_deletion_that_failed_halfway_is_completed_later(lab, disk, refused, again):
+    """The disk is full and then refuses the second of three new names too."""
+
+    async def scenario(log):
+        await fill(lab, log, 12)
+        async with log.upkeep:
+            pass
+        before = kept(lab)
+        disk.fail("pwrite", error=errno.ENOSPC)
+        disk.fail("rename", nth=2, error=errno.EIO)
+        with refused(ErrorCode.KAFKA_STORAGE_ERROR):
+            await log.delete_before(6)
+        assert kept(lab) == before[1:]
+        with refused(ErrorCode.KAFKA_STORAGE_ERROR):
+            await log.delete_before(6)
+        disk.heal()
+        assert peek((await lab.batches(log))[0]).base_offset == log.offsets().start == 6
+        if again == "delete_before":
+            assert await log.delete_before(6) == 6
+        elif again == "tidy":
+            await log.tidy(0)
+        if again != "start":
+            assert kept(lab) == before[3:]
+            assert not list(lab.partition_path.glob("*.del"))
+
+    lab.run(scenario, segment_bytes=350, retain=True)
+
+    async def after(log):
+        assert tuple(log.offsets()) == (6, 12, 12, 12)
+        assert kept(lab)[0] == 6
+        await lab.put(log, lab.batch())
+
+    lab.run(after)
+
+
+def test_files_that_could_not_be_deleted_are_deleted_later(lab, disk):
+    async def scenario(log):
+        await fill(lab, log, 12)
+        async with log.upkeep:
+            pass
+        disk.fail("unlink", error=errno.EPERM)
+        assert await log.delete_before(6) == 6
+        assert kept(lab)[0] == 0
+        disk.heal()
+        await log.tidy(0)
+        assert kept(lab)[0] == 6
+
+    lab.run(scenario, segment_bytes=350, retain=True)
+
+
 def test_deleting_records_on_a_full_disk_is_refused_when_it_frees_nothing(lab, disk, refused):
     async def scenario(log):
         await fill(lab, log, 12)

@@ -88,6 +88,8 @@ class LocalLog:
         """(start, end) offset of the last checkpoint."""
         self.upkeep = asyncio.Lock()
         """Held by whoever writes checkpoints or removes segments."""
+        self.doomed: list[Segment] = []
+        """Segments before the start whose files are still to be deleted."""
         self.failed = False
         """An I/O error left the disk in doubt: what is there counts only after a new start."""
         self.tidied_at = -1
@@ -406,9 +408,11 @@ class LocalLog:
         self._reader.interval_bytes = config.index_interval_bytes
 
     def start_moved(self, offset: int, dropped: list[Segment]) -> None:
-        """The start is at `offset`, durably; the segments before it are no longer read."""
+        """The start is at `offset`; the `dropped` segments before it are no longer read."""
         self.start_offset = offset
-        self.segments.drop([segment for segment in dropped if not segment.dropped])
+        newly = [segment for segment in dropped if not segment.dropped]
+        self.segments.drop(newly)
+        self.doomed += newly
         self._sealed_unsynced = tuple(
             segment for segment in self._sealed_unsynced if not segment.dropped
         )

@@ -23,6 +23,7 @@ __all__ = [
     "preadv",
     "pwrite",
     "read_cached",
+    "rename",
     "sync_volume",
     "truncate",
     "unlink",
@@ -35,6 +36,7 @@ preadv: Final = os.preadv
 pwrite = os.pwrite
 """Not Final: the tests of a full disk put another function here."""
 fsync = os.fsync
+rename = os.rename
 truncate = os.ftruncate
 unlink = os.unlink
 

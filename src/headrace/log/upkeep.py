@@ -63,10 +63,10 @@ async def delete_before(log: "LocalLog", offset: int) -> int:
                 ErrorCode.OFFSET_OUT_OF_RANGE,
                 f"the start can move to {high_watermark} at most, not to {offset}",
             )
-        if offset > log.start_offset:
-            if offset == log.tail[0] and log.segments.active.size_bytes:
-                log.roll()
-            await _move_start(log, offset)
+        if offset > log.start_offset and offset == log.tail[0] and log.segments.active.size_bytes:
+            log.roll()
+        if offset > log.start_offset or log.doomed:
+            await _move_start(log, max(offset, log.start_offset))
         return log.start_offset
 
 
@@ -80,13 +80,13 @@ async def tidy(log: "LocalLog", now_ms: int) -> int:
             log.roll()
         except RequestError as error:  # a full disk needs what follows the more
             _log.warning("%s: the active segment was not rolled: %s", log.directory, error)
-    if len(log.segments) == 1:
+    if len(log.segments) == 1 and not log.doomed:
         return 0
     async with log.upkeep:
         log.check()
         facts = [segment.facts() for segment in log.segments]
         count = expired_segments(facts, log.config, now_ms)
-        if count:
+        if count or log.doomed:
             await _move_start(log, max(log.start_offset, facts[count].base_offset))
         return count
 
@@ -131,23 +131,28 @@ async def _shut(log: "LocalLog", code: ErrorCode, reason: str) -> None:
 
 
 async def _move_start(log: "LocalLog", offset: int) -> None:
-    """Make `offset` the start, durably, then delete the segments before it."""
+    """Make `offset` the start, durably, then delete the segments before it.
+
+    On a full disk the segments are given up first. Where even that fails, their records are gone
+    for readers; the error says that it is not durable, and the next call goes on from there.
+    """
     dropped = log.segments.before(offset)
     try:
         try:
             await _save(log, offset, dropped)
         except OSError as error:
-            if error.errno not in _NO_SPACE or not dropped:
+            if error.errno not in _NO_SPACE or not (dropped or log.doomed):
                 raise
-            log.start_moved(max(log.start_offset, dropped[-1].end_offset), dropped)
-            await log.resources.tend(_bury, dropped)
+            if dropped:
+                log.start_moved(max(log.start_offset, dropped[-1].end_offset), dropped)
+            await log.resources.tend(_bury, log.doomed)
             await _save(log, offset, [])
     except OSError as error:
         raise RequestError(
             ErrorCode.KAFKA_STORAGE_ERROR, f"the new start could not be written: {error}"
         ) from error
     log.start_moved(offset, dropped)
-    await log.resources.tend(_delete_files, dropped)
+    log.doomed = await log.resources.tend(_delete_files, log.doomed)
 
 
 class _Snapshot(NamedTuple):
@@ -202,24 +207,30 @@ def _write(directory: str, snapshot: _Snapshot) -> None:
 
 def _bury(segments: list[Segment]) -> None:
     """Free the space of segments when there is none left for a checkpoint without them. Their
-    names stay as `.del`, by which recovery knows that they did not get lost. Raises OSError.
+    names stay as `.del`, by which recovery knows that they did not get lost. May be called again
+    for what it did in part. Raises OSError.
 
     The directory cannot grow either: the indexes go first, and leave their place to the new names.
     """
     for segment in segments:
         remove_if_there(segment.index_path)
     for segment in segments:
-        os.rename(segment.path, segment.deleted_path)
+        if not os.path.exists(segment.deleted_path):
+            platform.rename(segment.path, segment.deleted_path)
     platform.fsync_directory(segments[0].directory)
     for segment in segments:
         os.truncate(segment.deleted_path, 0)
 
 
-def _delete_files(segments: list[Segment]) -> None:
-    """Oldest first and each after its index: what a crash leaves is a log, and no lone index."""
+def _delete_files(segments: list[Segment]) -> list[Segment]:
+    """Oldest first and each after its index: what a crash leaves is a log, and no lone index.
+    Returns those that could not be deleted."""
+    remaining = []
     for segment in segments:
-        for path in (segment.index_path, segment.path, segment.deleted_path):
-            try:
+        try:
+            for path in (segment.index_path, segment.path, segment.deleted_path):
                 remove_if_there(path)
-            except OSError as error:
-                _log.warning("%s could not be deleted: %s", path, error)
+        except OSError as error:
+            _log.warning("%s could not be deleted: %s", path, error)
+            remaining.append(segment)
+    return remaining
