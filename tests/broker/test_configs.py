@@ -98,6 +98,15 @@ def test_a_name_like_none_is_refused_without_a_guess():
     assert "did you mean" not in _refusal({"zzzzzz": "1"})
 
 
+def test_timestamps_may_lie_an_hour_ahead_and_any_time_behind_unless_told_otherwise():
+    log = TopicConfig.of({}, {}).log
+    assert log.timestamp_after_max_ms == 3_600_000
+    assert log.timestamp_before_max_ms == 2**63 - 1
+    told = {"message.timestamp.after.max.ms": "5", "message.timestamp.before.max.ms": "6"}
+    log = TopicConfig.of(told, {}).log
+    assert (log.timestamp_after_max_ms, log.timestamp_before_max_ms) == (5, 6)
+
+
 def test_configurations_without_effect_say_so():
     assert "no effect" in TOPIC_CONFIGS["flush.ms"].doc
     assert "no effect" not in TOPIC_CONFIGS["retention.ms"].doc

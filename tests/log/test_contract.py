@@ -337,3 +337,45 @@ def test_a_slice_stays_readable_after_its_segment_is_deleted(any_lab):
             os.fstat(piece.file)
 
     any_lab.run(scenario, segment_bytes=900)
+
+
+def test_batches_from_the_future_or_too_far_in_the_past_are_refused(any_lab, refused):
+    clock_ms = 10_000_000
+
+    async def scenario(log):
+        for timestamp_ms in (clock_ms + 2_001, 1 << 62):
+            with refused(ErrorCode.INVALID_TIMESTAMP) as refusal:
+                await any_lab.put(log, any_lab.batch(timestamp_ms=timestamp_ms))
+            assert "message.timestamp.after.max.ms" in refusal.message
+        for timestamp_ms in (clock_ms - 5_001, -2):
+            with refused(ErrorCode.INVALID_TIMESTAMP) as refusal:
+                await any_lab.put(log, any_lab.batch(timestamp_ms=timestamp_ms))
+            assert "message.timestamp.before.max.ms" in refusal.message
+        for timestamp_ms in (clock_ms + 2_000, clock_ms - 5_000, -1):
+            await any_lab.put(log, any_lab.batch(timestamp_ms=timestamp_ms))
+        assert log.offsets().end == 3
+
+    any_lab.clock = lambda: clock_ms
+    any_lab.run(scenario, timestamp_before_max_ms=5_000, timestamp_after_max_ms=2_000)
+
+
+def test_an_append_time_log_takes_any_timestamp_of_a_producer(any_lab):
+    async def scenario(log):
+        await any_lab.put(log, any_lab.batch(timestamp_ms=1 << 62))
+        await any_lab.put(log, any_lab.batch(timestamp_ms=-7))
+
+    any_lab.run(scenario, append_time=True, timestamp_before_max_ms=0, timestamp_after_max_ms=0)
+
+
+def test_a_retry_gets_its_first_answer_however_late_it_comes(any_lab):
+    clock_ms = 10_000
+
+    async def scenario(log):
+        nonlocal clock_ms
+        first = await any_lab.put(log, any_lab.batch(timestamp_ms=10_000, producer=(1, 0, 0)))
+        clock_ms += 5_000
+        again = await any_lab.put(log, any_lab.batch(timestamp_ms=10_000, producer=(1, 0, 0)))
+        assert (again.base_offset, again.duplicate) == (first.base_offset, True)
+
+    any_lab.clock = lambda: clock_ms
+    any_lab.run(scenario, timestamp_before_max_ms=1_000)

@@ -101,15 +101,14 @@ _ALL: Final = (
     ),
     long(
         "message.timestamp.after.max.ms",
-        INT64_MAX,
-        "How far a record's timestamp may be ahead of the broker's clock.",
-        effect=False,
+        _LOG.timestamp_after_max_ms,
+        "How far a batch's greatest timestamp may be ahead of the broker's clock. Retention goes "
+        "by timestamps: records from the future would stay.",
     ),
     long(
         "message.timestamp.before.max.ms",
-        INT64_MAX,
-        "How far a record's timestamp may be behind the broker's clock.",
-        effect=False,
+        _LOG.timestamp_before_max_ms,
+        "How far a batch's first timestamp may be behind the broker's clock.",
     ),
     choice(
         "message.timestamp.type",
@@ -183,6 +182,8 @@ BROKER_NAMES: Final = {
     "compression.type": "compression.type",
     "index.interval.bytes": "log.index.interval.bytes",
     "max.message.bytes": "message.max.bytes",
+    "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
     "message.timestamp.type": "log.message.timestamp.type",
     "min.insync.replicas": "min.insync.replicas",
     "retention.bytes": "log.retention.bytes",
@@ -227,6 +228,8 @@ class TopicConfig:
             retention_bytes=values["retention.bytes"],
             retain=values["headrace.retain"],
             append_time=values["message.timestamp.type"] == "LogAppendTime",
+            timestamp_before_max_ms=values["message.timestamp.before.max.ms"],
+            timestamp_after_max_ms=values["message.timestamp.after.max.ms"],
             index_interval_bytes=values["index.interval.bytes"],
         )
         return cls(dict(overrides), values["max.message.bytes"], log)

@@ -112,6 +112,10 @@ class LogConfig:
     """Never delete by time or size, whatever the two above say."""
     append_time: bool = False
     """message.timestamp.type=LogAppendTime."""
+    timestamp_before_max_ms: int = 2**63 - 1
+    timestamp_after_max_ms: int = 3600 * 1000
+    """How far a batch's first timestamp may be behind, its greatest ahead of the clock, unless
+    append_time. Retention goes by timestamps: one from the future would keep its segment."""
     index_interval_bytes: int = 16 * 1024
 
 
@@ -135,8 +139,8 @@ class PartitionLog(Protocol):
 
         A retry within the producer's last five batches gives the first Appended again.
         Raises RequestError: what check_from_producer raises, OUT_OF_ORDER_SEQUENCE_NUMBER,
-        INVALID_PRODUCER_EPOCH, RECORD_LIST_TOO_LARGE (larger than a segment),
-        KAFKA_STORAGE_ERROR (disk full or failed; nothing was appended).
+        INVALID_PRODUCER_EPOCH, INVALID_TIMESTAMP (see LogConfig), RECORD_LIST_TOO_LARGE (larger
+        than a segment), KAFKA_STORAGE_ERROR (disk full or failed; nothing was appended).
         """
 
     async def read(self, offset: int, size_bytes_max: int, *, at_least_one: bool) -> Slice:

@@ -46,7 +46,7 @@ from headrace.log.resources import Resources
 from headrace.log.segment import Segment, Tail
 from headrace.log.segments import Segments
 from headrace.log.writing import write_batch
-from headrace.wire.batch import check_from_producer, stamp, stamp_append_time
+from headrace.wire.batch import check_from_producer, check_timestamps, stamp, stamp_append_time
 from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["LocalLog"]
@@ -126,16 +126,20 @@ class LocalLog:
                 return
         size = len(batch)
         config = self.config
+        append_time_ms = -1
+        now_ms = self.resources.now_ms()
+        max_timestamp = header.max_timestamp
+        if config.append_time:
+            append_time_ms = max_timestamp = now_ms
+            stamp_append_time(batch, append_time_ms)
+        else:
+            earliest_ms = now_ms - config.timestamp_before_max_ms
+            check_timestamps(header, earliest_ms, now_ms + config.timestamp_after_max_ms)
         segment = self.segments.active
         if segment.size_bytes + size > config.segment_bytes:
             segment = self._segment_for(size)
         file = segment.file or self._open_active()
         base_offset = self.tail[0]
-        append_time_ms = -1
-        max_timestamp = header.max_timestamp
-        if config.append_time:
-            append_time_ms = max_timestamp = self.resources.now_ms()
-            stamp_append_time(batch, append_time_ms)
         stamp(batch, base_offset, self.leader_epoch)
         position = segment.size_bytes
         end = position + size
@@ -148,9 +152,8 @@ class LocalLog:
             position, end, base_offset, next_offset, max_timestamp, config.index_interval_bytes
         )
         if position == 0:
-            segment.first_append_ms = self.resources.now_ms()
+            segment.first_append_ms = now_ms
         if is_idempotent:
-            now_ms = self.resources.now_ms()
             self.producer_table.record(header, base_offset, append_time_ms, now_ms)
         self.tail = (next_offset, segment, end)
         appended = Appended(base_offset, next_offset - 1, append_time_ms, self.start_offset, False)

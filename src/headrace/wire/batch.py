@@ -39,6 +39,7 @@ __all__ = [
     "RECORD_BYTES_MIN",
     "BatchHeader",
     "check_from_producer",
+    "check_timestamps",
     "crc_matches",
     "crc_of",
     "peek",
@@ -55,6 +56,8 @@ ATTRIBUTE_CODEC_MASK: Final = 0x07
 ATTRIBUTE_LOG_APPEND_TIME: Final = 0x08
 ATTRIBUTE_TRANSACTIONAL: Final = 0x10
 ATTRIBUTE_CONTROL: Final = 0x20
+
+_NO_TIMESTAMP: Final = -1
 
 RECORD_BYTES_MIN: Final = 7
 """Length, attributes, two deltas, key, value and headers take a byte each at least."""
@@ -180,6 +183,26 @@ def _check_attributes(attributes: int) -> None:
     if attributes & ATTRIBUTE_LOG_APPEND_TIME:
         raise RequestError(
             ErrorCode.INVALID_TIMESTAMP, "only the broker says when a batch was appended"
+        )
+
+
+def check_timestamps(header: BatchHeader, earliest_ms: int, latest_ms: int) -> None:
+    """Whether the batch's first record is not too old and its youngest not too young, as far as
+    the header says; -1 is no timestamp (KIP-937, which looks at each record).
+
+    Raises RequestError INVALID_TIMESTAMP.
+    """
+    if header.max_timestamp > latest_ms:
+        raise RequestError(
+            ErrorCode.INVALID_TIMESTAMP,
+            f"a timestamp of {header.max_timestamp} ms; at most {latest_ms} is accepted now "
+            "(message.timestamp.after.max.ms)",
+        )
+    if header.base_timestamp < earliest_ms and header.base_timestamp != _NO_TIMESTAMP:
+        raise RequestError(
+            ErrorCode.INVALID_TIMESTAMP,
+            f"a timestamp of {header.base_timestamp} ms; at least {earliest_ms} is accepted now "
+            "(message.timestamp.before.max.ms)",
         )
 
 
