@@ -19,6 +19,7 @@ from headrace.broker.broker_configs import BrokerConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.housekeeping import keep_house
 from headrace.broker.producer_ids import ProducerIds
+from headrace.broker.retention_clock import RetentionClock
 from headrace.broker.topics import Topic, Topics
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
@@ -84,10 +85,15 @@ class Broker:
         self.configs = configs
         self.topics = topics
         self.producer_ids = ProducerIds(catalog.producer_ids)
-        self.groups = GroupCoordinator(
-            catalog, _group_settings(configs), wall_clock_ms, self._partition_exists
-        )
         self.now_ms = wall_clock_ms
+        self._retention_clock = RetentionClock(wall_clock_ms)
+        self.groups = GroupCoordinator(
+            catalog,
+            _group_settings(configs),
+            wall_clock_ms,
+            self._partition_exists,
+            retention_ms=self._retention_clock.now_ms,
+        )
         self._housekeeping: asyncio.Task[None] | None = None
         topics.when_deleted(self._topic_deleted)
 
@@ -125,7 +131,7 @@ class Broker:
         await broker.groups.start()
         interval_s = configs.integer("log.retention.check.interval.ms") / 1000
         broker._housekeeping = asyncio.create_task(
-            keep_house(topics, wall_clock_ms, interval_s), name="housekeeping"
+            keep_house(topics, broker._retention_clock.now_ms, interval_s), name="housekeeping"
         )
         return broker
 

@@ -76,13 +76,15 @@ class GroupCoordinator:
         partition_exists: Callable[[str, int], bool],
         *,
         steady_ms: Callable[[], int] = _steady_ms,
+        retention_ms: Callable[[], int] | None = None,
     ) -> None:
         """`now_ms` is the calendar's time, for what is kept; `steady_ms` never jumps, and sessions
-        are measured with it."""
+        are measured with it; what has expired is decided by `retention_ms` (default: `now_ms`)."""
         self.settings = settings
         self._catalog = catalog
         self._now_ms = now_ms
         self._steady_ms = steady_ms
+        self._retention_ms = retention_ms or now_ms
         self._partition_exists = partition_exists
         self._groups: dict[str, HostedGroup] = {}
         self._parked: dict[Token, asyncio.Future[Any]] = {}
@@ -332,7 +334,7 @@ class GroupCoordinator:
         if hosted is None or hosted.is_writing:
             return  # what is being written is younger than any retention
         group = hosted.group
-        gone = expired(group, hosted.offsets, hosted.emptied_ms, self._now_ms())
+        gone = expired(group, hosted.offsets, hosted.emptied_ms, self._retention_ms())
         if len(gone) == len(hosted.offsets) and is_left_over(group):
             log.info("group %r is forgotten: it has no members and no offsets", group_id)
             self._carry_out(hosted, classic.step(group, Delete(), self._steady_ms()))

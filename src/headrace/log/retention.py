@@ -4,6 +4,9 @@ Kafka's rules (retention.ms, retention.bytes): a segment goes when its greatest 
 is older than the age allowed, or when the log is still at least as large as allowed without it.
 Only leading segments go, in order, so that offsets stay without holes. The last segment is the
 active one and is never among them: roll it first (`should_roll`).
+
+The time is the caller's, and should not follow a wall clock that jumps ahead, which would make
+everything too old at once: the broker asks its `retention_clock`.
 """
 
 from collections.abc import Sequence
