@@ -8,10 +8,11 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from headrace.cli.failure import Exit, Failure, note
 from headrace.cli.output import on_terminal
+from headrace.cli.stopping import whole
 from headrace.server.address import Address
 
 if TYPE_CHECKING:
@@ -38,6 +39,22 @@ _TOPIC_APPEARS_S: Final = 3.0
 _REASON: Final = re.compile(r"(?:failed|resolve '[^']*'): (.+?)(?: \(after.*)?$")
 
 
+class _Whole:
+    """An admin client whose calls, each a matter of a moment, no signal interrupts inside."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._client, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with whole():
+                return method(*args, **kwargs)
+
+        return call
+
+
 class Connection:
     """Where the broker is and how to speak to it; clients are made from it."""
 
@@ -56,7 +73,7 @@ class Connection:
         """A client for topics and groups, known to reach the broker. Raises Failure."""
         from confluent_kafka.admin import AdminClient
 
-        admin: AdminClient = self._client(AdminClient, {})
+        admin = cast("AdminClient", _Whole(self._client(AdminClient, {})))
         self._admin = admin
         self.wait(admin.describe_cluster(request_timeout=self.timeout_s), self.bootstrap)
         return admin
@@ -97,10 +114,11 @@ class Connection:
             left_s = deadline - time.monotonic()
             try:
                 found: ClusterMetadata
-                if topic is None:
-                    found = client.list_topics(timeout=min(slice_s, max(left_s, 0.01)))
-                else:
-                    found = client.list_topics(topic, timeout=min(slice_s, max(left_s, 0.01)))
+                with whole():
+                    if topic is None:
+                        found = client.list_topics(timeout=min(slice_s, max(left_s, 0.01)))
+                    else:
+                        found = client.list_topics(topic, timeout=min(slice_s, max(left_s, 0.01)))
                 return found
             except KafkaException as refused:
                 client.poll(0)  # delivers the reason to `_on_error`
@@ -154,7 +172,8 @@ class Connection:
             **self._properties,
         }
         try:
-            return client(wanted)
+            with whole():
+                return client(wanted)
         except KafkaException as refused:
             raise Failure(f"-X: {refused.args[0].str()}", Exit.USAGE) from None
 

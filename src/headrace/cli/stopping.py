@@ -4,8 +4,11 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
 
-__all__ = ["Stopping", "stoppable"]
+__all__ = ["Stopping", "stoppable", "whole"]
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopping:
@@ -38,9 +41,23 @@ class Stopping:
 def stoppable() -> Iterator[Stopping]:
     """Both signals end what is within by KeyboardInterrupt. Main thread only."""
     stopping = Stopping()
-    before = {number: signal.signal(number, stopping) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stopping) for number in _SIGNALS}
     try:
         yield stopping
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Both signals wait until what is within is done.
+
+    For calls of Kafka's client that run Python inside C: an interruption raised there comes out as
+    a SystemError. Holds where no other thread takes signals, and the client's own take none.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
