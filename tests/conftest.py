@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 settings.register_profile("headrace", deadline=None)
 settings.load_profile("headrace")
 
+# A shell that starts the tests with `&` makes them deaf to Ctrl-C, and what they start with them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 READY = re.compile(r"ready on kafka://(?P<address>(?P<host>[^ ]+):(?P<port>\d+))")
 
 
