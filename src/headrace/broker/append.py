@@ -21,6 +21,7 @@ __all__ = [
     "ACKS_NONE",
     "Appended",
     "append",
+    "find_in_epoch",
     "find_partition",
 ]
 
@@ -36,6 +37,23 @@ def find_partition(broker: "Broker", topic: str | UUID, partition: int) -> "Part
     if isinstance(topic, str):
         return broker.topics.partition(topic, partition)
     return broker.topics.partition(broker.topics.get_by_id(topic).name, partition)
+
+
+def find_in_epoch(
+    broker: "Broker", topic: str | UUID, partition: int, leader_epoch: int
+) -> "Partition":
+    """The same for a client that knows the partition's leader epoch (-1: it does not).
+
+    Raises RequestError: also UNKNOWN_LEADER_EPOCH for a later epoch, FENCED_LEADER_EPOCH for an
+    earlier one.
+    """
+    found = find_partition(broker, topic, partition)
+    current = found.log.leader_epoch
+    if leader_epoch > current:
+        raise RequestError(ErrorCode.UNKNOWN_LEADER_EPOCH, f"leader epoch {leader_epoch}")
+    if -1 < leader_epoch < current:
+        raise RequestError(ErrorCode.FENCED_LEADER_EPOCH, f"leader epoch {leader_epoch}")
+    return found
 
 
 def append(

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from headrace.broker.append import find_partition
+from headrace.broker.append import find_in_epoch
 from headrace.log.contract import Slice
 from headrace.log.reading import warm
 from headrace.wire.errors import ErrorCode, RequestError
@@ -82,19 +82,9 @@ async def fetch(
 
 def _find(broker: "Broker", want: PartitionWant) -> "Partition | RequestError":
     try:
-        partition = find_partition(broker, want.topic, want.partition)
-        epoch = partition.log.leader_epoch
-        if want.current_leader_epoch > epoch:
-            raise RequestError(
-                ErrorCode.UNKNOWN_LEADER_EPOCH, f"leader epoch {want.current_leader_epoch}"
-            )
-        if -1 < want.current_leader_epoch < epoch:
-            raise RequestError(
-                ErrorCode.FENCED_LEADER_EPOCH, f"leader epoch {want.current_leader_epoch}"
-            )
+        return find_in_epoch(broker, want.topic, want.partition, want.current_leader_epoch)
     except RequestError as error:
         return error
-    return partition
 
 
 def _enough(

@@ -16,6 +16,7 @@ Headrace would understand.
 from typing import Any, Final
 
 from headrace.cli.connection import Connection
+from headrace.cli.deletion import report_deleted
 from headrace.cli.failure import Exit, Failure, also, note, reporting
 from headrace.cli.group_reset import reset
 from headrace.cli.group_state import Group, PartitionState, find_group, state_name
@@ -88,18 +89,7 @@ def delete(
     admin = connection.admin()
     wanted = list(dict.fromkeys(groups))
     futures = admin.delete_consumer_groups(wanted, request_timeout=connection.timeout_s)
-    code = Exit.OK
-    for name, future in futures.items():
-        try:
-            connection.wait(future, f"delete group {name}")
-        except Failure as failure:
-            code = also(failure)
-            continue
-        if json_output:
-            print_json({"group": name, "deleted": True})
-        else:
-            print(f"deleted group {name}")
-    return code
+    return report_deleted(connection, "group", futures, json_output=json_output)
 
 
 def _described(group: Group) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from headrace.cli.connection import Connection
+from headrace.cli.deletion import report_deleted
 from headrace.cli.failure import Exit, Failure, also, note, reporting
 from headrace.cli.offsets import describe_topics
 from headrace.cli.options import (
@@ -184,18 +185,7 @@ def delete(
     confirm(f"Delete {', '.join(topics)} and every record in it?", yes)
     admin = connection.admin()
     futures = admin.delete_topics(list(dict.fromkeys(topics)), request_timeout=connection.timeout_s)
-    code = Exit.OK
-    for name, future in futures.items():
-        try:
-            connection.wait(future, f"delete topic {name}")
-        except Failure as failure:
-            code = also(failure)
-            continue
-        if json_output:
-            print_json({"topic": name, "deleted": True})
-        else:
-            print(f"deleted topic {name}")
-    return code
+    return report_deleted(connection, "topic", futures, json_output=json_output)
 
 
 def _replicas(partition: Any) -> int:

@@ -11,7 +11,7 @@ from collections import Counter
 from functools import partial
 from typing import Final
 
-from headrace.broker.append import find_partition
+from headrace.broker.append import find_in_epoch
 from headrace.broker.list_offsets import find_offset
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.doors.kafka.side_by_side import side_by_side
@@ -61,11 +61,9 @@ async def _answer(
             raise RequestError(ErrorCode.INVALID_REQUEST, "a partition is asked for twice")
         if asked.timestamp < 0 and context.api_version < _FIRST_VERSION_OF.get(asked.timestamp, 1):
             raise RequestError(ErrorCode.UNSUPPORTED_VERSION, f"timestamp {asked.timestamp}")
-        partition = find_partition(context.broker, topic, asked.partition_index)
-        if asked.current_leader_epoch > partition.log.leader_epoch:
-            raise RequestError(ErrorCode.UNKNOWN_LEADER_EPOCH)
-        if -1 < asked.current_leader_epoch < partition.log.leader_epoch:
-            raise RequestError(ErrorCode.FENCED_LEADER_EPOCH)
+        partition = find_in_epoch(
+            context.broker, topic, asked.partition_index, asked.current_leader_epoch
+        )
         found = await find_offset(
             partition, asked.timestamp, read_committed=request.isolation_level == 1
         )

@@ -7,11 +7,11 @@
 
 from functools import partial
 
-from headrace.broker.append import find_partition
+from headrace.broker.append import find_in_epoch
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.doors.kafka.side_by_side import in_turns
 from headrace.wire.apis import ApiKey
-from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.errors import RequestError
 from headrace.wire.messages.k23_offset_for_leader_epoch import (
     EpochEndOffset,
     OffsetForLeaderEpochRequest,
@@ -34,13 +34,8 @@ async def handle(
 def _answer(context: RequestContext, topic: str, asked: OffsetForLeaderPartition) -> EpochEndOffset:
     answer = EpochEndOffset(partition=asked.partition)
     try:
-        log = find_partition(context.broker, topic, asked.partition).log
-        epoch = log.leader_epoch
-        if asked.current_leader_epoch > epoch:
-            raise RequestError(ErrorCode.UNKNOWN_LEADER_EPOCH)
-        if -1 < asked.current_leader_epoch < epoch:
-            raise RequestError(ErrorCode.FENCED_LEADER_EPOCH)
-        if 0 <= asked.leader_epoch <= epoch:
+        log = find_in_epoch(context.broker, topic, asked.partition, asked.current_leader_epoch).log
+        if 0 <= asked.leader_epoch <= log.leader_epoch:
             answer.leader_epoch = asked.leader_epoch
             answer.end_offset = log.offsets().high_watermark
     except RequestError as error:
