@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from headrace.testing.history import judge
 from headrace.testing.hot_messages import ProduceResponse
@@ -197,6 +198,30 @@ def test_a_flipped_byte_takes_its_partition_offline_by_name(
     path.write_bytes(data)
     process.start()
     assert len(values(connect(process), 0)) == 20
+
+
+def test_a_byte_that_flips_after_a_clean_end_is_seen_by_clients_that_check(
+    broker_process: Any, connect: Connect, create_topic: Any
+) -> None:
+    process = broker_process()
+    create_topic(process, "t")
+    fill(connect(process), 0, 20)
+    process.stop()
+    path = segment(process, 0)
+    data = bytearray(path.read_bytes())
+    data[10 * peek(data).size_bytes + 70] ^= 0x10
+    path.write_bytes(data)
+    process.start()  # reads nothing anew
+    consumer = Consumer(
+        {"bootstrap.servers": process.bootstrap, "group.id": "g", "check.crcs": True}
+    )
+    consumer.assign([TopicPartition("t", 0, 0)])
+    messages = consumer.consume(11, 20)
+    consumer.close()
+    assert [message.value() for message in messages[:10]] == [b"value %d" % n for n in range(10)]
+    error = messages[10].error()
+    assert error is not None
+    assert error.code() == KafkaError._BAD_MSG
 
 
 def test_a_missing_segment_takes_its_partition_offline(
