@@ -258,6 +258,42 @@ def test_deleting_records_on_a_full_disk_is_refused_when_it_frees_nothing(lab, d
     lab.run(scenario)
 
 
+@pytest.mark.parametrize("call", ["tidy", "delete_before"])
+def test_upkeep_goes_on_when_who_asked_for_it_has_gone(any_lab, monkeypatch, call):
+    real_write = upkeep._write
+    entered, gate = threading.Event(), threading.Event()
+    writing = 0
+
+    def write(directory, snapshot):
+        nonlocal writing
+        writing += 1
+        assert writing == 1
+        entered.set()
+        assert gate.wait(30)
+        real_write(directory, snapshot)
+        writing -= 1
+
+    async def scenario(log):
+        await fill(any_lab, log, 12)
+        async with log.upkeep:
+            pass
+        monkeypatch.setattr(upkeep, "_write", write)
+        asked = asyncio.create_task(log.delete_before(6) if call != "tidy" else log.tidy(NOW_MS))
+        await asyncio.to_thread(entered.wait, 30)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        closing = asyncio.create_task(log.close())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        gate.set()
+        await closing
+
+    any_lab.clock = lambda: NOW_MS
+    any_lab.run(scenario, segment_bytes=350)
+
+
 def test_appends_and_reads_go_on_during_deletion(any_lab):
     async def scenario(log):
         await fill(any_lab, log, 40)

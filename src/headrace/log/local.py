@@ -427,14 +427,14 @@ class LocalLog:
 
     async def delete_before(self, offset: int) -> int:
         self.check()
-        return await upkeep.delete_before(self, offset)
+        return await asyncio.shield(upkeep.delete_before(self, offset))
 
     async def tidy(self, now_ms: int) -> int:
         self.check()
-        return await upkeep.tidy(self, now_ms)
+        return await asyncio.shield(upkeep.tidy(self, now_ms))
 
     async def close(self) -> None:
-        await upkeep.close(self)
+        await asyncio.shield(upkeep.close(self))
 
 
 def _release(job: SyncJob) -> None:

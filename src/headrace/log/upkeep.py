@@ -1,9 +1,11 @@
 """What a log does now and then: checkpoints, retention, moving its start, closing.
 
 Each of these waits for the disk in a thread and holds the log's `upkeep` lock, so that they come
-one after the other; appends and reads go on meanwhile. The order of writes is what makes a crash
-harmless at any point: a checkpoint is written only when what it speaks of is synced, and files go
-only when a checkpoint that does without them is durable.
+one after the other; appends and reads go on meanwhile. Nor is one given up with who asked for it:
+a thread that still writes would meet the next one at the same files.
+
+The order of writes is what makes a crash harmless at any point: a checkpoint is written only when
+what it speaks of is synced, and files go only when a checkpoint that does without them is durable.
 
 What must not enter: the hot road.
 """
