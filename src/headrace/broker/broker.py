@@ -13,11 +13,13 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from headrace.broker.broker_configs import BrokerConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.housekeeping import keep_house
+from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
 from headrace.broker.topics import Topic, Topics
@@ -52,6 +54,13 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+async def _end(task: "asyncio.Task[None]") -> None:
+    """Cancel a task that would go on for ever; raises what it failed with."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
 def _group_settings(configs: BrokerConfigs) -> GroupSettings:
     return GroupSettings(
         session_timeout_ms_min=configs.integer("group.min.session.timeout.ms"),
@@ -73,6 +82,7 @@ class Broker:
         catalog: Catalog,
         configs: BrokerConfigs,
         topics: Topics,
+        parts: Parts,
     ) -> None:
         self.node_id = options.node_id
         self.durability = options.durability
@@ -94,22 +104,24 @@ class Broker:
             self._partition_exists,
             retention_ms=self._retention_clock.now_ms,
         )
-        self._housekeeping: asyncio.Task[None] | None = None
+        self._parts = parts
         topics.when_deleted(self._topic_deleted)
 
     @classmethod
     async def open(cls, options: BrokerOptions) -> "Broker":
         """Open or create the data directory. Raises OpenError."""
-        async with contextlib.AsyncExitStack() as undo:
-            try:
-                broker = await cls._open(options, undo)
-            except (DataDirectoryInUse, CatalogError, RequestError, OSError) as error:
+        parts = Parts()
+        try:
+            return await cls._open(options, parts)
+        except BaseException as error:
+            with contextlib.suppress(CloseError):  # which was logged, and is not why
+                await parts.close()
+            if isinstance(error, DataDirectoryInUse | CatalogError | RequestError | OSError):
                 raise OpenError(str(error)) from error
-            undo.pop_all()
-            return broker
+            raise
 
     @classmethod
-    async def _open(cls, options: BrokerOptions, undo: contextlib.AsyncExitStack) -> "Broker":
+    async def _open(cls, options: BrokerOptions, parts: Parts) -> "Broker":
         os.makedirs(options.data_dir, exist_ok=True)
         store = LogStore.open(
             options.data_dir,
@@ -117,9 +129,9 @@ class Broker:
             loop=asyncio.get_running_loop(),
             now_ms=wall_clock_ms,
         )
-        undo.push_async_callback(store.close)
+        parts.add("the logs", store.close)
         catalog = await Catalog.open(options.data_dir)
-        undo.push_async_callback(catalog.close)
+        parts.add("the catalog", catalog.close)
         configs = await BrokerConfigs.load(
             catalog.configs,
             broker=options.broker_configs,
@@ -127,12 +139,15 @@ class Broker:
             facts={"node.id": str(options.node_id), "log.dirs": options.data_dir},
         )
         topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms)
-        broker = cls(options, store, catalog, configs, topics)
+        parts.add("the topics", topics.close)
+        broker = cls(options, store, catalog, configs, topics, parts)
+        parts.add("the groups", broker.groups.close)
         await broker.groups.start()
         interval_s = configs.integer("log.retention.check.interval.ms") / 1000
-        broker._housekeeping = asyncio.create_task(
+        housekeeping = asyncio.create_task(
             keep_house(topics, broker._retention_clock.now_ms, interval_s), name="housekeeping"
         )
+        parts.add("the housekeeping", partial(_end, housekeeping))
         return broker
 
     def advertise(self, host: str, port: int) -> None:
@@ -142,14 +157,11 @@ class Broker:
         self.configs.facts["advertised.listeners"] = f"PLAINTEXT://{host}:{port}"
 
     async def close(self) -> None:
-        """Finish what is under way, sync every log, leave the clean-shutdown marker."""
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
-            await asyncio.gather(self._housekeeping, return_exceptions=True)
-        await self.groups.close()
-        await self.topics.close()
-        await self.catalog.close()
-        await self.store.close()
+        """Finish what is under way, sync every log, leave the clean-shutdown marker. Idempotent.
+
+        Raises CloseError when a part of this failed; the rest is closed all the same.
+        """
+        await self._parts.close()
 
     def _partition_exists(self, topic: str, partition: int) -> bool:
         found = self.topics.by_name.get(topic)

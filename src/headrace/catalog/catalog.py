@@ -36,13 +36,18 @@ class Catalog:
     async def open(cls, directory: str) -> "Catalog":
         """Open `directory`/catalog.db, creating it if there is none.
 
-        Raises CatalogError (headrace.catalog.schema) if it is damaged, newer, or not ours.
+        Raises CatalogError (headrace.catalog.schema) if it is damaged, newer, or not ours,
+        RequestError if it cannot be written.
         """
         writer = await Writer.open(os.path.join(directory, "catalog.db"))
-        return cls(writer, await writer.run(_cluster_id))
+        try:
+            return cls(writer, await writer.run(_cluster_id))
+        except BaseException:
+            await writer.close()
+            raise
 
     async def close(self) -> None:
-        """Finish the changes under way, then close the file. Idempotent."""
+        """Finish the changes under way, then close the file. Idempotent. Raises CatalogError."""
         await self._writer.close()
 
 

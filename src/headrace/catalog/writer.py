@@ -97,12 +97,15 @@ class Writer:
             return await future
 
     async def close(self) -> None:
-        """Apply what was handed in, fold the write-ahead log into the file, close. Idempotent."""
+        """Apply what was handed in, fold the write-ahead log into the file, close. Idempotent.
+        Raises CatalogError, and the file is closed all the same."""
         with self._wake:
             self._closing = True
             self._wake.notify()
-        await asyncio.shield(self._closed)
-        self._thread.join()
+        try:
+            await asyncio.shield(self._closed)
+        finally:
+            self._thread.join()
 
     # Below this line everything runs on the writer's thread.
 
@@ -116,8 +119,12 @@ class Writer:
         while group := self._next_group():
             self._commit(connection, group)
             self._loop.call_soon_threadsafe(_answer, group)
-        connection.close()
-        self._tell(self._closed)
+        try:
+            connection.close()
+        except sqlite3.Error as error:
+            self._tell(self._closed, CatalogError(f"{self._path} was not closed well: {error}"))
+        else:
+            self._tell(self._closed)
 
     def _connect(self) -> sqlite3.Connection:
         connection = None

@@ -12,6 +12,7 @@ What must not enter: topic names, configuration's meaning, the catalog's files.
 """
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import logging
@@ -87,21 +88,22 @@ class LogStore:
         """Take the data directory, created if need be. Raises DataDirectoryInUse, OSError."""
         directory = os.path.abspath(directory)
         os.makedirs(os.path.join(directory, TOPICS_NAME), exist_ok=True)
-        lock = _take(directory)
-        try:
+        with contextlib.ExitStack() as undo:
+            lock = _take(directory)
+            undo.callback(os.close, lock)
             _remove_leftovers(os.path.join(directory, TOPICS_NAME))
             was_clean = _take_clean_marker(directory)
             marks = Marks(directory)
-        except BaseException:
-            os.close(lock)
-            raise
-        flusher = Flusher(loop, directory) if durability == "fsync" else None
-        resources = Resources(loop, flusher, now_ms)
-        store = cls(directory, lock, resources, marks, was_clean=was_clean)
-        store._remove_leftovers()
-        if not was_clean and store.topic_ids():
-            _log.warning("%s was not closed cleanly: recovering its logs", directory)
-        return store
+            undo.callback(marks.close)
+            flusher = Flusher(loop, directory) if durability == "fsync" else None
+            resources = Resources(loop, flusher, now_ms)
+            undo.callback(resources.close)
+            store = cls(directory, lock, resources, marks, was_clean=was_clean)
+            store._remove_leftovers()
+            if not was_clean and store.topic_ids():
+                _log.warning("%s was not closed cleanly: recovering its logs", directory)
+            undo.pop_all()
+            return store
 
     async def open_log(
         self, topic_id: UUID, partition: int, config: LogConfig, *, must_exist: bool = False
@@ -173,13 +175,18 @@ class LogStore:
         return sum(log.size_bytes() for log in self._logs.values())
 
     async def close(self) -> None:
-        """Close every log, then say that all are. Idempotent."""
+        """Close every log, then say that all are, and leave the directory. Idempotent. Raises
+        what kept a log from being closed, when the rest is done."""
         if self._is_closed:
             return
         self._is_closed = True
-        await asyncio.gather(*(log.close() for log in self._logs.values()))
-        is_clean = self._is_whole and not any(log.failed for log in self._logs.values())
+        logs = self._logs.values()
+        results = await asyncio.gather(*(log.close() for log in logs), return_exceptions=True)
+        errors = [result for result in results if result is not None]
+        is_clean = self._is_whole and not errors and not any(log.failed for log in logs)
         await asyncio.to_thread(self._leave, is_clean)
+        if errors:
+            raise errors[0]
 
     def _remove_leftovers(self) -> None:
         """What is left of topics that were being deleted goes now, in a thread."""
@@ -189,14 +196,15 @@ class LogStore:
                 self._resources.tend_soon(partial(shutil.rmtree, path, ignore_errors=True))
 
     def _leave(self, is_clean: bool) -> None:
-        self._resources.close()
-        self._marks.close()
-        if is_clean:
-            try:
-                write_durably(os.path.join(self.directory, CLEAN_NAME), b"")
-            except OSError as error:
-                _log.warning("%s: no clean marker was written: %s", self.directory, error)
-        os.close(self._lock)
+        with contextlib.ExitStack() as leaving:
+            leaving.callback(os.close, self._lock)
+            leaving.callback(self._marks.close)
+            self._resources.close()
+            if is_clean:
+                try:
+                    write_durably(os.path.join(self.directory, CLEAN_NAME), b"")
+                except OSError as error:
+                    _log.warning("%s: no clean marker was written: %s", self.directory, error)
 
 
 def _take(directory: str) -> int:

@@ -4,13 +4,15 @@ This is what runs inside `headrace serve` and inside a test process alike; it in
 handler, prints nothing and leaves the loop as it was.
 """
 
+import contextlib
 import logging
 
 from headrace.broker.broker import Broker, BrokerOptions, OpenError
+from headrace.broker.parts import CloseError, Parts
 from headrace.doors.kafka.listener import Limits, Listener
 from headrace.server.config import Address, ServerConfig
 
-__all__ = ["Node", "StartError"]
+__all__ = ["CloseError", "Node", "StartError"]
 
 log = logging.getLogger("headrace")
 
@@ -22,44 +24,60 @@ class StartError(Exception):
 class Node:
     """A running broker with its Kafka door open."""
 
-    def __init__(self, broker: Broker, kafka: Listener, kafka_address: Address) -> None:
+    def __init__(
+        self, broker: Broker, kafka: Listener, kafka_address: Address, parts: Parts
+    ) -> None:
         self.broker = broker
         self.kafka = kafka
         self.kafka_address = kafka_address
+        self._parts = parts
         """What was bound, not what is advertised."""
 
     @classmethod
     async def start(cls, config: ServerConfig) -> "Node":
-        """Open the data directory and the port; ready for clients on return. Raises StartError."""
+        """Open the data directory and the port; ready for clients on return. Raises StartError,
+        with nothing left open."""
+        parts = Parts()
         try:
-            broker = await Broker.open(
-                BrokerOptions(
-                    data_dir=config.data_dir,
-                    durability=config.durability,
-                    node_id=config.node_id,
-                    broker_configs=config.broker,
-                    topic_configs=config.topic,
-                )
+            return await cls._start(config, parts)
+        except BaseException as error:
+            with contextlib.suppress(CloseError):  # which was logged, and is not why
+                await parts.close()
+            if isinstance(error, OpenError):
+                raise StartError(str(error)) from error
+            raise
+
+    @classmethod
+    async def _start(cls, config: ServerConfig, parts: Parts) -> "Node":
+        broker = await Broker.open(
+            BrokerOptions(
+                data_dir=config.data_dir,
+                durability=config.durability,
+                node_id=config.node_id,
+                broker_configs=config.broker,
+                topic_configs=config.topic,
             )
-        except OpenError as error:
-            raise StartError(str(error)) from error
+        )
+        parts.add("the broker", broker.close)
         kafka = Listener(broker, _limits(broker))
+        parts.add("the Kafka door", kafka.close)
         try:
             host, port = await kafka.bind(config.kafka.host, config.kafka.port)
         except OSError as error:
-            await broker.close()
             raise StartError(
                 f"cannot listen on {config.kafka}: {error.strerror or error}"
             ) from error
         advertised = config.advertised(port)
         broker.advertise(advertised.host, advertised.port)
         kafka.open()
-        return cls(broker, kafka, Address(host, port))
+        return cls(broker, kafka, Address(host, port), parts)
 
     async def stop(self) -> None:
-        """Drain the doors, then close the broker: what was acknowledged is on the disk."""
-        await self.kafka.close()
-        await self.broker.close()
+        """Drain the doors, then close the broker: what was acknowledged is on the disk. Idempotent.
+
+        Raises CloseError when a part of this failed; the rest is closed all the same.
+        """
+        await self._parts.close()
 
 
 def _limits(broker: Broker) -> Limits:
