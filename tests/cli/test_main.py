@@ -72,7 +72,11 @@ def test_the_version_is_told(spawn: Spawn) -> None:
         (["topic", "list", "--bootstrap", "::1:9092"], "--bootstrap: expected an IPv6 address"),
         (["topic", "list", "-X", "x"], "-X: expected KEY=VALUE"),
         (["topic", "list", "-X", "no.such=1"], 'No such configuration property: "no.such"'),
-        (["serve", "--durabilty", "os"], "--durabilty"),
+        (
+            ["serve", "--durabilty", "os"],
+            "unknown argument --durabilty; did you mean --durability?",
+        ),
+        (["serve", "--check", "--kafka=x:1", "--dat=x"], "--dat; did you mean --data?"),
         (["serve", "--durability", "disk"], 'headrace: --durability: expected "fsync" or "os"'),
     ],
 )

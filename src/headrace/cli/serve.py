@@ -7,10 +7,11 @@ command line cannot drift apart. What must not enter: Typer, Rich, Kafka's clien
 import argparse
 import os
 import sys
-from typing import Final
+from typing import Any, Final
 
-from headrace.server.config import ConfigError, load
-from headrace.server.settings import SECTIONS, SETTINGS
+from headrace.server.config import ConfigError, ServerConfig, load
+from headrace.server.settings import SECTIONS, SETTINGS, suggest
+from headrace.server.standard_streams import hold_descriptors, say
 
 __all__ = ["serve"]
 
@@ -22,7 +23,8 @@ the command line wins over the environment, and that over the file"""
 
 def serve(arguments: list[str]) -> int:
     """Run the server until it is told to stop; returns the exit code."""
-    options = vars(_parser().parse_args(arguments))
+    hold_descriptors()
+    options = _options(arguments)
     check = options.pop("check")
     try:
         config = load(options, os.environ)
@@ -30,11 +32,33 @@ def serve(arguments: list[str]) -> int:
         print(f"headrace: {error}", file=sys.stderr)
         return 2
     if check:
-        print(*config.lines(), sep="\n")
-        return 0
+        return _show(config)
     from headrace.server.serve import run
 
     return run(config)
+
+
+def _show(config: ServerConfig) -> int:
+    try:
+        say("\n".join(config.lines()))
+    except BrokenPipeError:
+        return 0  # the reader has seen enough
+    except OSError as error:
+        print(f"headrace: cannot write to standard output: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _options(arguments: list[str]) -> dict[str, Any]:
+    """What was said, by key. Exits with 2 for what does not exist, naming the nearest that does."""
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        known = [setting.option for setting in SETTINGS]
+        known += [*(f"--{section}" for section in SECTIONS), "--config", "--check", "--help"]
+        parser.error(f"unknown argument {name}{suggest(name, known)}")
+    return vars(options)
 
 
 def _parser() -> argparse.ArgumentParser:
