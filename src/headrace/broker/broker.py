@@ -61,6 +61,12 @@ async def _end(task: "asyncio.Task[None]") -> None:
         await task
 
 
+def _obstacle(data_dir: str, error: OSError) -> str:
+    what = "it is not a directory" if isinstance(error, FileExistsError) else error.strerror
+    where = "" if error.filename in (None, data_dir) else f" ({error.filename})"
+    return f"the data directory {data_dir} cannot be used: {what or error}{where}"
+
+
 def _group_settings(configs: BrokerConfigs) -> GroupSettings:
     return GroupSettings(
         session_timeout_ms_min=configs.integer("group.min.session.timeout.ms"),
@@ -116,7 +122,9 @@ class Broker:
         except BaseException as error:
             with contextlib.suppress(CloseError):  # which was logged, and is not why
                 await parts.close()
-            if isinstance(error, DataDirectoryInUse | CatalogError | RequestError | OSError):
+            if isinstance(error, OSError):
+                raise OpenError(_obstacle(options.data_dir, error)) from error
+            if isinstance(error, DataDirectoryInUse | CatalogError | RequestError):
                 raise OpenError(str(error)) from error
             raise
 

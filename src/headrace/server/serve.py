@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import headrace
 from headrace.server.config import ServerConfig
-from headrace.server.node import Node, StartError
+from headrace.server.node import CloseError, Node, StartError
+from headrace.server.standard_streams import say
 
 __all__ = ["run"]
 
@@ -65,17 +66,32 @@ async def _serve(config: ServerConfig) -> int:
     try:
         node = await Node.start(config)
     except StartError as error:
-        print(f"headrace: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error))
+    status = 0
     try:
-        print(
+        say(
             f"headrace {headrace.__version__} ready on kafka://{node.kafka_address} "
-            f"(data {config.data_dir}, durability {config.durability})",
-            flush=True,
+            f"(data {config.data_dir}, durability {config.durability})"
         )
         await stopping.wait()
         log.info("stopping: draining connections")
+    except OSError as error:
+        status = _failed(f"cannot write to standard output: {error.strerror or error}")
     finally:
+        status = await _stop(node) or status
+    return status
+
+
+async def _stop(node: Node) -> int:
+    try:
         await node.stop()
+    except CloseError as error:
+        return _failed(f"not stopped cleanly: {error}")
     log.info("stopped cleanly")
     return 0
+
+
+def _failed(why: str) -> int:
+    """Say it in one line; returns the process's exit status."""
+    print(f"headrace: {why}", file=sys.stderr, flush=True)
+    return 1
