@@ -53,14 +53,14 @@ class Offsets:
 
     async def delete(self, group_id: str, pairs: Iterable[tuple[str, int]] | None = None) -> None:
         """Forget the offsets of these (topic, partition) pairs, or None: all of the group."""
-        if pairs is None:
-            condition, rows = "", [(group_id,)]
-        else:
-            condition = " AND topic = ? AND partition = ?"
-            rows = [(group_id, *pair) for pair in pairs]  # type: ignore[misc]
+        statement = "DELETE FROM committed_offsets WHERE group_id = ?"
+        rows: list[tuple[str | int, ...]] = [(group_id,)]
+        if pairs is not None:
+            statement += " AND topic = ? AND partition = ?"
+            rows = [(group_id, *pair) for pair in pairs]
 
         def change(db: sqlite3.Connection) -> None:
-            db.executemany(f"DELETE FROM committed_offsets WHERE group_id = ?{condition}", rows)  # noqa: S608
+            db.executemany(statement, rows)
 
         await self._writer.run(change)
 

@@ -138,13 +138,7 @@ def check_from_producer(batch: memoryview) -> BatchHeader:
         )
     length = header.length + LENGTH_OVERHEAD_BYTES
     if length != size:
-        if HEADER_BYTES <= length < size:
-            raise RequestError(
-                ErrorCode.INVALID_RECORD, "a produce request holds one record batch a partition"
-            )
-        raise RequestError(
-            ErrorCode.CORRUPT_MESSAGE, f"the batch says {length} bytes, {size} were sent"
-        )
+        raise _wrong_length(length, size)
     if crc32c(batch[CRC_START:]) != header.crc:
         raise RequestError(ErrorCode.CORRUPT_MESSAGE, "the batch does not match its CRC-32C")
     if header.records_count <= 0 or header.last_offset_delta != header.records_count - 1:
@@ -170,6 +164,16 @@ def check_from_producer(batch: memoryview) -> BatchHeader:
             f"epoch {header.producer_epoch}",
         )
     return header
+
+
+def _wrong_length(length: int, size: int) -> RequestError:
+    if HEADER_BYTES <= length < size:
+        return RequestError(
+            ErrorCode.INVALID_RECORD, "a produce request holds one record batch a partition"
+        )
+    return RequestError(
+        ErrorCode.CORRUPT_MESSAGE, f"the batch says {length} bytes, {size} were sent"
+    )
 
 
 def _check_attributes(attributes: int) -> None:
