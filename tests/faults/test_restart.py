@@ -222,6 +222,11 @@ def test_a_byte_that_flips_after_a_clean_end_is_seen_by_clients_that_check(
     error = messages[10].error()
     assert error is not None
     assert error.code() == KafkaError._BAD_MSG
+    command = [sys.executable, "-m", "headrace", "consume", "t", "--bootstrap", process.bootstrap]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("headrace: t, partition 0: ")
+    assert "_BAD_MSG" in ran.stderr
 
 
 def test_a_missing_segment_takes_its_partition_offline(

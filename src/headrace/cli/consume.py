@@ -154,7 +154,11 @@ def _check_for_group(start: Position, partition: list[int] | None) -> None:
 
 
 def _properties(group: str | None, start: Position) -> dict[str, Any]:
-    common = {"enable.partition.eof": True, "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS}
+    common = {
+        "check.crcs": True,
+        "enable.partition.eof": True,
+        "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
+    }
     if group is None:
         return common | {
             "group.id": GROUP_ID,
