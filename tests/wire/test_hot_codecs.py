@@ -19,7 +19,13 @@ from kio.serial import entity_reader, entity_writer
 from headrace.doors.kafka import k00_produce, k01_fetch
 from headrace.wire.errors import MalformedError
 from headrace.wire.fetch import PartitionAnswer, PartitionWant, read_fetch, write_fetch
-from headrace.wire.produce import PartitionBatch, PartitionResult, read_produce, write_produce
+from headrace.wire.produce import (
+    PartitionBatch,
+    PartitionResult,
+    ProduceRequest,
+    read_produce,
+    write_produce,
+)
 
 PRODUCE_VERSIONS = range(k00_produce.FIRST_VERSION, k00_produce.VERSIONS[1] + 1)
 FETCH_VERSIONS = range(k01_fetch.VERSIONS[0], k01_fetch.VERSIONS[1] + 1)
@@ -106,6 +112,31 @@ def test_produce_responses_say_what_happened_to_each_partition(version: int) -> 
     assert [answer.base_offset for _, answer in told] == [100, -1, 2**40]
     if version >= 8:
         assert [answer.error_message for _, answer in told] == [None, "too large", None]
+
+
+@pytest.mark.parametrize("error_code", [0, 10])
+@pytest.mark.parametrize("name_chars", [1, 126, 127, 249])
+@pytest.mark.parametrize("version", PRODUCE_VERSIONS)
+def test_a_produce_response_for_one_batch_is_as_any_other(
+    version: int, name_chars: int, error_code: int
+) -> None:
+    topic = IDS[1] if version >= 13 else "t" * name_chars
+    request = ProduceRequest(None, -1, 0, [PartitionBatch(topic, 7, None)])
+    result = PartitionResult(error_code, 2**40, 1_700_000_000_000, 3, None)
+    frame = write_produce(request, [result], 77, version)
+    assert struct.unpack_from(">ii", frame) == (len(frame) - 4, 77)
+    start = 9 if version >= 9 else 8
+    reader = entity_reader(oracle("produce", version, "response").ProduceResponse)
+    response, length = reader(frame[start:], 0)
+    assert length == len(frame) - start
+    assert frame[start:] == encoded(response)
+    (told,) = response.responses
+    (answer,) = told.partition_responses
+    assert (getattr(told, "topic_id", None) or told.name) == topic
+    assert (answer.index, answer.error_code.value) == (7, error_code)
+    assert answer.base_offset == 2**40
+    if version >= 5:
+        assert answer.log_start_offset == 3
 
 
 def fetch_request(version: int) -> bytes:

@@ -19,6 +19,7 @@ __all__ = [
     "ACKS_ALL",
     "ACKS_LEADER",
     "ACKS_NONE",
+    "AppendDone",
     "Appended",
     "append",
     "find_in_epoch",

@@ -107,7 +107,7 @@ class Topics:
 
     def partition(self, name: str, index: int) -> Partition:
         """Raises RequestError UNKNOWN_TOPIC_OR_PARTITION."""
-        topic = self.get(name)
+        topic = self.by_name.get(name) or self.get(name)
         if not 0 <= index < len(topic.partitions):
             raise RequestError(
                 ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,

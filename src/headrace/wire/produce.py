@@ -57,6 +57,14 @@ _I32: Final = struct.Struct(">i")
 _ACKS_TIMEOUT: Final = struct.Struct(">hi")
 _RESULT_V3: Final = struct.Struct(">ihqq")
 _RESULT_V5: Final = struct.Struct(">ihqqq")
+_PARTITION: Final = struct.Struct(">ii")
+
+_ONE_VERSIONS: Final = frozenset({5, 6, 7, 9, 10, 11, 12})
+_ONE_NAME_CHARS_MAX: Final = 126
+"""Longer ones have a length of two bytes where it is compact; topics that exist are ASCII."""
+_ONE_V5: Final = struct.Struct(">iiih"), struct.Struct(">iihqqqi")
+_ONE_V9: Final = struct.Struct(">iibbb"), struct.Struct(">bihqqqbbbbib")
+"""Answers for one batch that was appended: what stands before the topic's name, what after."""
 
 
 class PartitionBatch(NamedTuple):
@@ -109,7 +117,7 @@ def _read_classic(frame: memoryview, position: int) -> ProduceRequest:
         position += 4
         check_count(partition_count, _PARTITIONS_MAX - len(batches))
         for _ in range(partition_count):
-            index, size = struct.unpack_from(">ii", frame, position)
+            index, size = _PARTITION.unpack_from(frame, position)
             position += 8
             records = None
             if size >= 0:
@@ -158,6 +166,10 @@ def write_produce(
 ) -> bytes:
     """The whole response frame, length prefix included. `results` answers `request.batches` one
     by one."""
+    if len(results) == 1 and results[0].error_code == 0 and version in _ONE_VERSIONS:
+        batch = request.batches[0]
+        if len(batch.topic) <= _ONE_NAME_CHARS_MAX:  # type: ignore[arg-type]
+            return _write_one(batch, results[0], correlation_id, version)
     flexible = version >= _FLEXIBLE_VERSION
     out = bytearray(4)
     out += _I32.pack(correlation_id)
@@ -177,6 +189,28 @@ def write_produce(
         out.append(0)
     _I32.pack_into(out, 0, len(out) - 4)
     return bytes(out)
+
+
+def _write_one(
+    batch: PartitionBatch, result: PartitionResult, correlation_id: int, version: int
+) -> bytes:
+    """The frame for one batch that was appended, in a version from 5 on whose topics have names
+    that are short: what nearly every producer is told."""
+    name = batch.topic.encode()  # type: ignore[union-attr]
+    _, base, append_time, log_start, _ = result
+    if version >= _FLEXIBLE_VERSION:
+        before, after = _ONE_V9
+        start = before.pack(
+            before.size + len(name) + after.size - 4, correlation_id, 0, 2, len(name) + 1
+        )
+        return (
+            start
+            + name
+            + after.pack(2, batch.partition, 0, base, append_time, log_start, 1, 0, 0, 0, 0, 0)
+        )
+    before, after = _ONE_V5
+    start = before.pack(before.size + len(name) + after.size - 4, correlation_id, 1, len(name))
+    return start + name + after.pack(1, batch.partition, 0, base, append_time, log_start, 0)
 
 
 def _write_result(out: bytearray, index: int, result: PartitionResult, version: int) -> None:

@@ -12,14 +12,16 @@ since Kafka 4.0 does.
 No task is made for a request: the partitions call back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from headrace.broker.append import ACKS_ALL, ACKS_LEADER, ACKS_NONE, Appended, append
+from headrace.broker.append import ACKS_ALL, ACKS_LEADER, ACKS_NONE, AppendDone, Appended, append
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.header import RequestHead
 from headrace.wire.produce import (
     FIRST_VERSION,
+    PartitionBatch,
     PartitionResult,
     ProduceRequest,
     read_produce,
@@ -43,6 +45,21 @@ class RefusedWithoutAnswer(Exception):
     """An acks=0 batch was refused: closing the connection is the only way to say so."""
 
 
+def _answer_one(
+    request: ProduceRequest, head: RequestHead, answer: Answer, outcome: Appended | RequestError
+) -> None:
+    """The answer to a request of one batch, which most clients send."""
+    answer(write_produce(request, [_result(outcome)], head.correlation_id, head.api_version))
+
+
+def _result(outcome: Appended | RequestError) -> PartitionResult:
+    if isinstance(outcome, RequestError):
+        message = outcome.message[:MESSAGE_CHARS_MAX] or None
+        return PartitionResult(outcome.code, -1, -1, -1, message)
+    base, _, append_time_ms, log_start, _ = outcome
+    return PartitionResult(0, base, append_time_ms, log_start, None)
+
+
 class _Waiting:
     """One request and the partitions that it still waits for."""
 
@@ -56,14 +73,7 @@ class _Waiting:
         self._open = len(request.batches)
 
     def settle(self, place: int, outcome: Appended | RequestError) -> None:
-        if isinstance(outcome, RequestError):
-            result = PartitionResult(
-                outcome.code, -1, -1, -1, outcome.message[:MESSAGE_CHARS_MAX] or None
-            )
-        else:
-            base, _, append_time_ms, log_start, _ = outcome
-            result = PartitionResult(0, base, append_time_ms, log_start, None)
-        self._results[place] = result
+        self._results[place] = _result(outcome)
         self._open -= 1
         if not self._open:
             self.answer()
@@ -87,25 +97,28 @@ def serve(
     if acks == ACKS_NONE:
         _append_silently(broker, request, version)
         return
-    waiting = _Waiting(request, head, reserve())
-    if not request.batches:
-        waiting.answer()
-        return
     refusal = _refusal(request)
-    for place, batch in enumerate(request.batches):
+    for batch, done in _asked(request, head, reserve()):
         if refusal is not None:
-            waiting.settle(place, refusal)
+            done(refusal)
             continue
         try:
-            append(
-                broker,
-                batch,
-                acks,
-                lambda outcome, place=place: waiting.settle(place, outcome),  # type: ignore[misc]
-                zstd_allowed=version >= _ZSTD_VERSION,
-            )
+            append(broker, batch, acks, done, zstd_allowed=version >= _ZSTD_VERSION)
         except RequestError as error:
-            waiting.settle(place, error)
+            done(error)
+
+
+def _asked(
+    request: ProduceRequest, head: RequestHead, answer: Answer
+) -> Iterable[tuple[PartitionBatch, AppendDone]]:
+    """Each batch and who is to hear what became of it."""
+    batches = request.batches
+    if len(batches) == 1:
+        return ((batches[0], partial(_answer_one, request, head, answer)),)
+    waiting = _Waiting(request, head, answer)
+    if not batches:
+        waiting.answer()
+    return [(batch, partial(waiting.settle, place)) for place, batch in enumerate(batches)]
 
 
 def _refusal(request: ProduceRequest) -> RequestError | None:
