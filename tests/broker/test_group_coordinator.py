@@ -1,13 +1,11 @@
 """The coordinator on a virtual clock, and a catalog whose disk can be held up, fail and recover."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
-from headrace.broker.group_coordinator import GroupCoordinator
-from headrace.catalog.groups import GroupRow
 from headrace.groups.requests import Commit, Heartbeat, Join, Leave, Leaving, OffsetToCommit, Sync
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
@@ -16,139 +14,13 @@ from headrace.wire.errors import ErrorCode, RequestError
 DAY_MS = 24 * 3600 * 1000
 
 
-class Disk:
-    """The catalog's part for groups, in memory."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, GroupRow] = {}
-        self.committed: dict[tuple[str, str, int], tuple[int, int, str, int]] = {}
-        self.writes: list[str] = []
-        self.free = asyncio.Event()
-        self.free.set()
-        self.is_full = False
-        self.groups = _Groups(self)
-        self.offsets = _Offsets(self)
-
-    async def write(self, what: str) -> None:
-        await self.free.wait()
-        if self.is_full:
-            raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, "disk full")
-        self.writes.append(what)
-
-
-class _Groups:
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-
-    async def load_all(self) -> list[GroupRow]:
-        return list(self._disk.rows.values())
-
-    async def save(self, group: GroupRow) -> None:
-        await self._disk.write("save")
-        self._disk.rows[group.group_id] = group
-
-    async def delete(self, group_id: str) -> None:
-        await self._disk.write("delete group")
-        self._disk.rows.pop(group_id, None)
-        for key in [key for key in self._disk.committed if key[0] == group_id]:
-            del self._disk.committed[key]
-
-
-class _Offsets:
-    def __init__(self, disk: Disk) -> None:
-        self._disk = disk
-
-    async def load_all(self) -> list[Any]:
-        return [(*key, *value) for key, value in self._disk.committed.items()]
-
-    async def commit(self, group_id: str, offsets: Iterable[Any], now_ms: int) -> None:
-        await self._disk.write("commit")
-        for topic, partition, *rest in offsets:
-            self._disk.committed[group_id, topic, partition] = (*rest, now_ms)
-
-    async def delete(self, group_id: str, pairs: Iterable[tuple[str, int]] | None = None) -> None:
-        await self._disk.write("delete offsets")
-        for pair in pairs or ():
-            self._disk.committed.pop((group_id, *pair), None)
-
-
-class World:
-    """One disk, one clock, and a coordinator that can be started again."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.disk = Disk()
-        self.steady_ms = 0
-        self.now_ms = 1_000 * DAY_MS
-        self.topics = {"t", "u"}
-        self.settings = GroupSettings(**{"initial_rebalance_delay_ms": 0} | settings)
-        self.groups: GroupCoordinator = self._coordinator()
-
-    def _coordinator(self) -> GroupCoordinator:
-        return GroupCoordinator(
-            self.disk,
-            self.settings,
-            lambda: self.now_ms,
-            lambda topic, partition: topic in self.topics and 0 <= partition < 4,
-            steady_ms=lambda: self.steady_ms,
-        )
-
-    async def restart(self) -> None:
-        await self.groups.close()
-        self.groups = self._coordinator()
-        await self.groups.start()
-
-    def wait(self, duration_ms: int) -> None:
-        self.steady_ms += duration_ms
-        self.now_ms += duration_ms
-        self.groups._alarm.ring()
-
-    async def settle(self) -> None:
-        """Let everything run that can."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-
-    def join_request(self, member_id: str = "", **rest: Any) -> Join:
-        return Join(
-            member_id=member_id,
-            protocol_type="consumer",
-            protocols=(("range", b"m"),),
-            session_timeout_ms=10_000,
-            rebalance_timeout_ms=60_000,
-            client_id="tester",
-            **rest,
-        )
-
-    async def enter(self, group_id: str = "g", instance: str | None = None) -> str:
-        """Join alone, as leader of a generation of its own, up to Stable; the member id."""
-        member_id = ""
-        if instance is None:
-            member_id = (await self.groups.join(group_id, self.join_request())).member_id
-        joined = await self.groups.join(
-            group_id, self.join_request(member_id, instance_id=instance)
-        )
-        assert joined.error is ErrorCode.NONE
-        sync = Sync(joined.member_id, joined.generation, ((joined.member_id, b"all"),))
-        assert (await self.groups.sync(group_id, sync)).assignment == b"all"
-        return joined.member_id
-
-    async def commit(self, offset: int = 1, group_id: str = "g", **rest: Any) -> list[ErrorCode]:
-        topic, partition = rest.pop("topic", "t"), rest.pop("partition", 0)
-        metadata = rest.pop("metadata", "")
-        offsets = (OffsetToCommit(topic, partition, offset, -1, metadata),)
-        return await self.groups.commit(group_id, Commit(offsets, **rest))
-
-    def offset(self, group_id: str = "g", topic: str = "t", partition: int = 0) -> int | None:
-        committed = self.groups.offsets(group_id).get((topic, partition))
-        return None if committed is None else committed.offset
-
-
-def promise(**settings: Any) -> Callable[[Callable[[World], Coroutine[Any, Any, None]]], Any]:
+def promise(**settings: Any) -> Callable[[Callable[[Any], Coroutine[Any, Any, None]]], Any]:
     """Run the test with a started world, and see that it leaves nobody waiting."""
 
-    def decorate(body: Callable[[World], Coroutine[Any, Any, None]]) -> Any:
-        def test() -> None:
+    def decorate(body: Callable[[Any], Coroutine[Any, Any, None]]) -> Any:
+        def test(group_world: Callable[..., Any]) -> None:
             async def run() -> None:
-                world = World(**settings)
+                world = group_world(**settings)
                 await world.groups.start()
                 await body(world)
                 world.disk.free.set()
