@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.disk import plain_loop, touch_memory
@@ -22,6 +22,7 @@ ACKS_ALL = -1
 TOPIC = "bench"
 KB = 1024
 MB = 1024 * 1024
+LED_S_MAX = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,32 @@ def fresh_topic(bootstrap: str, durability: str) -> Iterator[str]:
         config["flush.messages"] = "1"
     admin.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(30)
     try:
+        _wait_until_led(bootstrap, topic)
         yield topic
     finally:
         admin.delete_topics([topic])[topic].result(30)
 
 
+def _wait_until_led(bootstrap: str, topic: str) -> None:
+    """A peer may answer that the topic is created just before its broker takes it over, and the
+    raw driver does not retry."""
+    deadline = time.monotonic() + LED_S_MAX
+    while True:
+        try:
+            end_offset(bootstrap, topic)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
 def end_offset(bootstrap: str, topic: str) -> int:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench"})
-    _, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
-    consumer.close()
+    try:
+        _, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
+    finally:
+        consumer.close()
     return int(high)
 
 
