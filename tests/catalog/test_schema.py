@@ -70,7 +70,7 @@ def test_a_damaged_catalog_is_refused(tmp_path: Path):
 
 
 def test_a_directory_that_does_not_exist_is_named(tmp_path: Path):
-    assert "unable to open" in _refusal(tmp_path / "nowhere")
+    assert "No such file or directory" in _refusal(tmp_path / "nowhere")
 
 
 def test_every_table_is_strict(tmp_path: Path):

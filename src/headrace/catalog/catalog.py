@@ -1,7 +1,8 @@
 """The catalog as one thing to open, ask and close.
 
 `DIR/catalog.db` is an SQLite file in WAL mode with synchronous=FULL: what was answered is on the
-disk. Anyone may read it with an SQLite tool while the broker runs.
+disk. Anyone may read it with an SQLite tool while the broker runs. `DIR/catalog.db-reserve` is
+room on the disk for the next start (`reserve`).
 """
 
 import base64

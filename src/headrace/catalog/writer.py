@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
+from headrace.catalog.reserve import MAPPED_BYTES, RESERVE_BYTES, allocate, give_up
 from headrace.catalog.schema import CatalogError, prepare
 from headrace.wire.errors import ErrorCode, RequestError
 
@@ -128,7 +129,12 @@ class Writer:
 
     def _connect(self) -> sqlite3.Connection:
         connection = None
+        room = f"{self._path}-reserve"
         try:
+            if not allocate(room, RESERVE_BYTES):
+                give_up(room)
+                raise CatalogError(f"the disk is full, {RESERVE_BYTES} free bytes are needed")
+            give_up(room)
             connection = sqlite3.connect(
                 self._path, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=True
             )
@@ -136,7 +142,9 @@ class Writer:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             prepare(connection)
-        except (CatalogError, sqlite3.Error) as error:
+            if not (allocate(f"{self._path}-shm", MAPPED_BYTES) and allocate(room, RESERVE_BYTES)):
+                _log.warning("catalog %s: the disk is full, another start may fail", self._path)
+        except (CatalogError, sqlite3.Error, OSError) as error:
             if connection is not None:
                 connection.close()
             raise CatalogError(f"cannot use the catalog {self._path}: {error}") from error

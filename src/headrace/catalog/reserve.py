@@ -1,0 +1,42 @@
+"""Room on the disk that a start of the catalog cannot do without, kept while there is some.
+
+SQLite maps a file, `catalog.db-shm`, into memory and writes a byte of every 4 KiB of it to make
+sure that it is there. On a file system with smaller blocks that leaves holes, and writing into a
+hole of a mapped file on a full disk kills the process (SIGBUS). So a file of RESERVE_BYTES lies
+beside the catalog: a start gives it up while SQLite opens its files, allocates the mapped one
+whole, and takes the room again. Where there is no such room, the start is refused.
+What must not enter: SQL.
+"""
+
+import errno
+import os
+from typing import Final
+
+__all__ = ["MAPPED_BYTES", "RESERVE_BYTES", "allocate", "give_up"]
+
+RESERVE_BYTES: Final = 256 * 1024
+MAPPED_BYTES: Final = 128 * 1024
+"""The map of a write-ahead log of 16,000 pages; it is folded into the catalog every 1,000."""
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def allocate(path: str, size_bytes: int) -> bool:
+    """Let the file at `path` have `size_bytes` on the disk, made if need be; False if the disk is
+    too full. On systems that cannot do this, nothing is done. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(fd, 0, size_bytes)
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def give_up(path: str) -> None:
+    """Free what the file at `path` takes. Raises OSError."""
+    os.truncate(path, 0)
