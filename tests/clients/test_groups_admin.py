@@ -124,3 +124,15 @@ def test_transactional_producer_is_told_at_once_that_there_are_no_transactions(b
         Producer(config).init_transactions(10)
     assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     assert "transactions" in refused.value.args[0].str()
+
+
+def test_kafka_python_deletes_offsets(groups):
+    from kafka import TopicPartition as Partition
+    from kafka.admin import KafkaAdminClient
+
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=groups.bootstrap)) as admin:
+        gone = admin.delete_group_offsets("plain", [Partition("t", 0)])
+        assert "NoError" in str(gone)
+        assert set(admin.list_group_offsets(["plain"])["plain"]) == {Partition("t", 1)}
+        refused = admin.delete_group_offsets("active", [Partition("t", 0)])
+        assert "GroupSubscribedToTopic" in str(refused)

@@ -34,6 +34,7 @@ from headrace.groups.requests import (
     Answer,
     Commit,
     Delete,
+    DeleteOffsets,
     Heartbeat,
     HeartbeatAnswer,
     Join,
@@ -195,6 +196,25 @@ class GroupCoordinator:
         hosted = self._find(group_id)
         return _NOTHING if hosted is None else MappingProxyType(hosted.offsets)
 
+    async def delete_offsets(
+        self, group_id: str, partitions: Iterable[TopicPartition]
+    ) -> list[ErrorCode]:
+        """One code for each partition, in order, when the offsets are durably forgotten.
+
+        Raises RequestError: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP (members that are no consumers),
+        COORDINATOR_NOT_AVAILABLE.
+        """
+        hosted = self._find_known(group_id)
+        asked = [(pair, self._partition_exists(*pair)) for pair in partitions]
+        known = tuple(pair for pair, exists in asked if exists)
+        answer = await self._ask(hosted, DeleteOffsets(known))
+        if answer.error:
+            raise RequestError(answer.error, f"group {group_id!r} has members")
+        errors = iter(answer.errors)
+        return [
+            next(errors) if exists else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION for _, exists in asked
+        ]
+
     def forget_topic(self, topic: str) -> None:
         """After a topic was deleted, and with it what the catalog has of its offsets."""
         for hosted in list(self._groups.values()):
@@ -222,11 +242,7 @@ class GroupCoordinator:
 
         Raises RequestError: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, COORDINATOR_NOT_AVAILABLE.
         """
-        self.check_group_id(group_id, may_be_empty=True)
-        hosted = self._find(group_id)
-        if hosted is None:
-            raise RequestError(ErrorCode.GROUP_ID_NOT_FOUND, f"there is no group {group_id!r}")
-        answer = await self._ask(hosted, Delete())
+        answer = await self._ask(self._find_known(group_id), Delete())
         if answer.error:
             raise RequestError(answer.error, f"group {group_id!r} has members")
 
@@ -252,6 +268,14 @@ class GroupCoordinator:
     def _find(self, group_id: str) -> HostedGroup | None:
         hosted = self._groups.get(group_id)
         return None if hosted is None or hosted.group.state is State.DEAD else hosted
+
+    def _find_known(self, group_id: str) -> HostedGroup:
+        """Raises RequestError GROUP_ID_NOT_FOUND."""
+        self.check_group_id(group_id, may_be_empty=True)
+        hosted = self._find(group_id)
+        if hosted is None:
+            raise RequestError(ErrorCode.GROUP_ID_NOT_FOUND, f"there is no group {group_id!r}")
+        return hosted
 
     def _find_or_host(self, group_id: str) -> HostedGroup:
         """Raises RequestError GROUP_MAX_SIZE_REACHED when there are too many groups."""

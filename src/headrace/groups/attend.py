@@ -1,7 +1,8 @@
 """The short requests of members: I am here (Heartbeat), I go (LeaveGroup), I have read this far
-(OffsetCommit); and an administrator's: away with the group (DeleteGroups)."""
+(OffsetCommit); and an administrator's: away with the group (DeleteGroups) or with some of its
+offsets (OffsetDelete)."""
 
-from headrace.groups.changes import GroupDeleted, OffsetsCommitted
+from headrace.groups.changes import GroupDeleted, OffsetsCommitted, OffsetsForgotten
 from headrace.groups.group import Group
 from headrace.groups.rebalance import call_in, end_join_phase_if_complete
 from headrace.groups.requests import (
@@ -9,6 +10,8 @@ from headrace.groups.requests import (
     CommitAnswer,
     Delete,
     DeleteAnswer,
+    DeleteOffsets,
+    DeleteOffsetsAnswer,
     Heartbeat,
     HeartbeatAnswer,
     Leave,
@@ -16,9 +19,10 @@ from headrace.groups.requests import (
     Leaving,
 )
 from headrace.groups.states import Event, State
+from headrace.groups.subscription import CONSUMER, subscribed_topics
 from headrace.wire.errors import ErrorCode
 
-__all__ = ["commit", "delete", "heartbeat", "leave"]
+__all__ = ["commit", "delete", "delete_offsets", "heartbeat", "leave"]
 
 
 def heartbeat(group: Group, request: Heartbeat, now_ms: int) -> None:
@@ -89,3 +93,20 @@ def delete(group: Group, request: Delete, now_ms: int) -> None:
     else:
         error = ErrorCode.NON_EMPTY_GROUP
     group.tell(request.token, DeleteAnswer(error))
+
+
+def delete_offsets(group: Group, request: DeleteOffsets, now_ms: int) -> None:
+    """Nobody who reads a topic loses its place in it; who may be reading it counts as if."""
+    if group.members and group.protocol_type != CONSUMER:
+        group.tell(request.token, DeleteOffsetsAnswer(ErrorCode.NON_EMPTY_GROUP))
+        return
+    read = subscribed_topics(group) if group.members else frozenset()
+    kept = {topic for topic, _ in request.partitions if read is None or topic in read}
+    forgotten = tuple(pair for pair in request.partitions if pair[0] not in kept)
+    if forgotten:
+        group.change(OffsetsForgotten(group.group_id, forgotten))
+    errors = tuple(
+        ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if topic in kept else ErrorCode.NONE
+        for topic, _ in request.partitions
+    )
+    group.tell(request.token, DeleteOffsetsAnswer(errors=errors))

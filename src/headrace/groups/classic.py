@@ -19,7 +19,16 @@ from headrace.groups import tick as time
 from headrace.groups.changes import OffsetsForgotten, Step
 from headrace.groups.group import Group
 from headrace.groups.join import join
-from headrace.groups.requests import Commit, Delete, Heartbeat, Join, Leave, Request, Sync
+from headrace.groups.requests import (
+    Commit,
+    Delete,
+    DeleteOffsets,
+    Heartbeat,
+    Join,
+    Leave,
+    Request,
+    Sync,
+)
 from headrace.groups.sync import sync
 
 __all__ = ["forget_offsets", "step", "tick"]
@@ -32,6 +41,7 @@ _PHASES: Final[MappingProxyType[type, Callable[[Group, Any, int], None]]] = Mapp
         Leave: attend.leave,
         Commit: attend.commit,
         Delete: attend.delete,
+        DeleteOffsets: attend.delete_offsets,
     }
 )
 

@@ -16,6 +16,8 @@ __all__ = [
     "CommitAnswer",
     "Delete",
     "DeleteAnswer",
+    "DeleteOffsets",
+    "DeleteOffsetsAnswer",
     "Heartbeat",
     "HeartbeatAnswer",
     "Join",
@@ -126,7 +128,15 @@ class Delete:
     token: Token = 0
 
 
-Request = Join | Sync | Heartbeat | Leave | Commit | Delete
+@dataclass(frozen=True, slots=True)
+class DeleteOffsets:
+    """(topic, partition) pairs whose offsets are to be forgotten."""
+
+    partitions: tuple[tuple[str, int], ...]
+    token: Token = 0
+
+
+Request = Join | Sync | Heartbeat | Leave | Commit | Delete | DeleteOffsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,4 +182,20 @@ class DeleteAnswer:
     error: ErrorCode = ErrorCode.NONE
 
 
-Answer = JoinAnswer | SyncAnswer | HeartbeatAnswer | LeaveAnswer | CommitAnswer | DeleteAnswer
+@dataclass(frozen=True, slots=True)
+class DeleteOffsetsAnswer:
+    error: ErrorCode = ErrorCode.NONE
+    """Of the whole request; then `errors` is empty."""
+    errors: tuple[ErrorCode, ...] = ()
+    """One for each partition of the request, in its order."""
+
+
+Answer = (
+    JoinAnswer
+    | SyncAnswer
+    | HeartbeatAnswer
+    | LeaveAnswer
+    | CommitAnswer
+    | DeleteAnswer
+    | DeleteOffsetsAnswer
+)
