@@ -77,9 +77,8 @@ class ConfluentReader(Reader):
             "auto.offset.reset": "earliest",
             "session.timeout.ms": SESSION_MS,
             "heartbeat.interval.ms": HEARTBEAT_MS,
-            # Commit when partitions are given up, not at any moment: a commit that waits behind
-            # a JoinGroup on its connection is of a generation that is over (as with Kafka).
-            "auto.commit.interval.ms": 60_000,
+            # At any moment, also behind a JoinGroup on the same connection.
+            "auto.commit.interval.ms": 50,
             "log_level": 3,
             **self.options,
         }

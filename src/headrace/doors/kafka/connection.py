@@ -1,7 +1,10 @@
 """One client's connection: bytes in, requests handled in order, answers out in order.
 
-As Apache Kafka does, a connection handles one request at a time, with one exception that pays for
-it: Produce requests that are pipelined are appended as they come and only their answers wait.
+As Apache Kafka does, a connection handles one request at a time, with two exceptions that pay for
+it. Produce requests that are pipelined are appended as they come and only their answers wait. And
+a member's commits, heartbeats and farewell take effect while its JoinGroup or SyncGroup waits for
+other members, though their answers follow that one's: after it, a commit would be of a generation
+that is over, and what it says was read would be read again.
 While another request is being answered, what arrives stays in the inbox up to its bound and the
 socket is read no further.
 
@@ -32,8 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-PARKING: Final = frozenset({ApiKey.FETCH, ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
-"""Requests that wait for somebody else; a stopping broker does not wait with them."""
+FOR_OTHERS: Final = frozenset({ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
+"""Requests that have their effect at once and are answered when other members have come."""
+PASSING: Final = frozenset({ApiKey.OFFSET_COMMIT, ApiKey.HEARTBEAT, ApiKey.LEAVE_GROUP})
+"""Requests that do not wait for one of those."""
+PASSING_MAX: Final = 32
+"""Of them while one waits: their answers stay in memory until it is answered."""
 
 log = logging.getLogger("headrace.kafka")
 
@@ -50,6 +57,7 @@ class Connection:
         "_listener",
         "_loop",
         "_outbox",
+        "_parked",
         "_reads",
         "_socket",
         "_writes",
@@ -73,6 +81,8 @@ class Connection:
         self._answering: asyncio.Task[None] | None = None
         """The request that the following ones wait for."""
         self._answering_key = -1
+        self._parked: asyncio.Task[None] | None = None
+        """A request that waits for other members, and which those in PASSING pass."""
         self._is_draining = False
         self._is_serving = False
         self._writes = False
@@ -110,7 +120,7 @@ class Connection:
         inbox = self._inbox
         outbox = self._outbox
         try:
-            while self._answering is None and outbox.has_room():
+            while self._may_handle_next() and outbox.has_room():
                 frame = inbox.next_frame()
                 if frame is None:
                     break
@@ -139,6 +149,13 @@ class Connection:
         if was_full and not self._writes and self._outbox.has_room():
             # Requests wait that no event would call for: others first, then the rest of these.
             self._listener.flush_soon(self)
+
+    def _may_handle_next(self) -> bool:
+        if self._answering is not None:
+            return False
+        return self._parked is None or (
+            self._inbox.next_api_key() in PASSING and self._outbox.outstanding() <= PASSING_MAX
+        )
 
     def _refuse(self, why: str) -> None:
         """Close, but not before the answers that are ready."""
@@ -179,9 +196,13 @@ class Connection:
         return answer
 
     def _begin(self, head: RequestHead, answering: Coroutine[Any, Any, None]) -> None:
-        self._answering_key = head.api_key
-        self._answering = self._loop.create_task(answering)
-        self._answering.add_done_callback(self._answered)
+        task = self._loop.create_task(answering)
+        task.add_done_callback(self._answered)
+        if head.api_key in FOR_OTHERS:
+            self._parked = task
+        else:
+            self._answering_key = head.api_key
+            self._answering = task
 
     async def _fetch(self, request: Any, head: RequestHead, slot: Slot) -> None:
         parts = await k01_fetch.serve(self._listener.broker, request, head)
@@ -195,7 +216,10 @@ class Connection:
         self._fill(slot, [encode_response(api, head, response)])
 
     def _answered(self, task: "asyncio.Task[None]") -> None:
-        self._answering = None
+        if task is self._parked:
+            self._parked = None
+        else:
+            self._answering = None
         self.active_at = self._listener.now()
         if task.cancelled():
             self.close("its request was given up", quietly=True)
@@ -237,7 +261,7 @@ class Connection:
             return
         if self._is_draining:
             self._close_if_drained()
-        elif self._answering is None and (not self._reads or self._inbox.waiting_bytes()):
+        elif self._may_handle_next() and (not self._reads or self._inbox.waiting_bytes()):
             self._serve()
 
     def _on_writable(self) -> None:
@@ -284,7 +308,8 @@ class Connection:
         """Take no more requests; close once what was appended has been answered."""
         self._is_draining = True
         self._stop_reading()
-        if self._answering is not None and self._answering_key in PARKING:
+        waits = self._answering is not None and self._answering_key == ApiKey.FETCH
+        if waits or self._parked is not None:
             self.close("the broker stops", quietly=True)
         else:
             self._close_if_drained()
@@ -302,8 +327,9 @@ class Connection:
         fileno = self._socket.fileno()
         self._loop.remove_reader(fileno)
         self._loop.remove_writer(fileno)
-        if self._answering is not None:
-            self._answering.cancel()
+        for task in (self._answering, self._parked):
+            if task is not None:
+                task.cancel()
         self._outbox.close()
         self._inbox.close()
         self._socket.close()

@@ -24,6 +24,7 @@ FRAME_BYTES_MIN: Final = 8
 """api_key, api_version and correlation_id."""
 
 _I32: Final = struct.Struct(">i")
+_I16: Final = struct.Struct(">h")
 
 
 class BuffersExhausted(Exception):
@@ -105,6 +106,13 @@ class Inbox:
             return None
         self._start = end
         return self._buffer[start + 4 : end]
+
+    def next_api_key(self) -> int:
+        """The first field of the next frame, once that has arrived; -1 before."""
+        if self._end - self._start < 6:
+            return -1
+        (key,) = _I16.unpack_from(self._buffer, self._start + 4)
+        return int(key)
 
     def settle(self) -> None:
         """Keep what is left where the next read continues it. Raises BuffersExhausted."""

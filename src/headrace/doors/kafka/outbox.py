@@ -68,6 +68,10 @@ class Outbox:
             and len(self._parts) < WAITING_PARTS_MAX
         )
 
+    def outstanding(self) -> int:
+        """Requests whose answers have not left."""
+        return len(self._slots)
+
     def is_empty(self) -> bool:
         return not self._slots and not self._parts
 
