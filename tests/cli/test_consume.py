@@ -100,10 +100,49 @@ def test_a_new_group_can_begin_at_the_latest(cli: Cli, five: str) -> None:
     assert values(cli, five, "--group", "g", "--from", "latest") == []
 
 
+def test_an_ephemeral_group_leaves_nothing_behind(cli: Cli, five: str, broker: Any) -> None:
+    async def told(node: Any) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = await node.broker.catalog.group_configs.load_all()
+        return found
+
+    for _ in range(2):
+        ran = cli("consume", five, "--ephemeral", "--format", "value")
+        assert (ran.lines, ran.stderr) == (list("01234"), "")
+    assert cli("group", "list", "--json").stdout == b""
+    assert broker.call(told) == {}
+
+
+def test_an_ephemeral_group_is_shown_while_it_reads(
+    cli: Cli, spawn: Spawn, broker: Any, five: str
+) -> None:
+    child = spawn(
+        *("consume", five, "--follow", "--format", "value", "--ephemeral"),
+        bootstrap=broker.bootstrap,
+    )
+    assert child.process.stdout.read(10) == b"0\n1\n2\n3\n4\n"
+    group = cli("group", "list", "--json").object
+    assert group["group"].startswith("ephemeral-")
+    child.signal(signal.SIGINT)
+    ran = child.end()
+    assert (ran.code, ran.stdout, ran.stderr) == (0, b"", "")
+    assert cli("group", "list", "--json").stdout == b""
+
+
+def test_a_broker_that_keeps_all_groups_is_named(
+    cli: Cli, five: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Apache Kafka: it knows group configurations, and not this one.
+    monkeypatch.setattr("headrace.cli.ephemeral.DURABLE", "some.other.name")
+    stderr = cli("consume", five, "--ephemeral", code=1).stderr
+    assert "--ephemeral: this broker keeps the progress of all groups (INVALID_CONFIG)" in stderr
+
+
 WRONG: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--group", "g", "--from", "3"), "headrace group reset"),
     (("--group", "g", "--from", "-1h"), "headrace group reset"),
-    (("--group", "g", "-p", "0"), "--group decides itself"),
+    (("--group", "g", "-p", "0"), "a group decides itself"),
+    (("--ephemeral", "--from", "3"), "headrace group reset"),
+    (("--ephemeral", "--group", "g"), "exclude each other"),
     (("--follow", "--until", "3"), "exclude each other"),
     (("--json", "--format", "text"), "exclude each other"),
     (("--from", "yesterday"), 'got "yesterday"'),

@@ -1,7 +1,8 @@
-"""The configuration service: describe and change what topics and the broker are told.
+"""The configuration service: describe and change what topics, groups and the broker are told.
 
-A resource is a topic by name, this broker by its number, or "" for all brokers' defaults; with one
-broker the last two are the same values. What must not enter: how an answer looks in a version.
+A resource is a topic by name, a group by its id, this broker by its number, or "" for all brokers'
+defaults; with one broker the last two are the same values.
+What must not enter: how an answer looks in a version.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.broker.broker_configs import BROKER_CONFIGS
 from headrace.broker.configs import Config, ConfigEntry, invalid, lookup
+from headrace.broker.group_configs import GROUP_CONFIGS
 from headrace.broker.topic import check_topic_name
 from headrace.broker.topic_configs import TOPIC_CONFIGS
 from headrace.wire.errors import ErrorCode, RequestError
@@ -47,7 +49,8 @@ def describe_configs(
 ) -> list[ConfigEntry]:
     """Every configuration of the resource, or those of these `names` that exist.
 
-    Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_REQUEST.
+    Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION, INVALID_GROUP_ID,
+    INVALID_REQUEST.
     """
     wanted = None if names is None else frozenset(names)
 
@@ -58,6 +61,10 @@ def describe_configs(
         check_topic_name(resource.name)
         overrides = broker.topics.get(resource.name).config.overrides
         return [broker.configs.topic_entry(name, overrides) for name in chosen(TOPIC_CONFIGS)]
+    if resource.kind == ConfigResourceType.GROUP:
+        broker.groups.check_group_id(resource.name)
+        entry = broker.group_configs.entry
+        return [entry(resource.name, name) for name in chosen(GROUP_CONFIGS)]
     _check_broker(broker, resource)
     if resource.name != _ALL_BROKERS:
         return [broker.configs.entry(name) for name in chosen(BROKER_CONFIGS)]
@@ -121,6 +128,15 @@ async def _change(
         else:
             await broker.topics.alter_configs(resource.name, change)
         return
+    if resource.kind == ConfigResourceType.GROUP:
+        broker.groups.check_group_id(resource.name)
+        in_use = broker.groups.exists(resource.name)
+        if validate_only:
+            values = change(broker.group_configs.overrides(resource.name))
+            broker.group_configs.check(resource.name, values, in_use=in_use)
+        else:
+            await broker.group_configs.alter(resource.name, change, in_use=in_use)
+        return
     _check_broker(broker, resource)
     if validate_only:
         broker.configs.check(change(broker.configs.changed()))
@@ -131,12 +147,7 @@ async def _change(
 def _amend_one(
     broker: "Broker", resource: Resource, values: dict[str, str], change: ConfigChange
 ) -> None:
-    of_topic = resource.kind == ConfigResourceType.TOPIC
-    config = (
-        lookup(TOPIC_CONFIGS, change.name, "topic")
-        if of_topic
-        else lookup(BROKER_CONFIGS, change.name, "broker")
-    )
+    config = _lookup(resource, change.name)
     if change.operation == ConfigOperation.DELETE:
         values.pop(config.name, None)
         return
@@ -145,13 +156,26 @@ def _amend_one(
     if change.operation == ConfigOperation.SET:
         values[config.name] = change.value
         return
-    entry = (
-        broker.configs.topic_entry(config.name, values)
-        if of_topic
-        else broker.configs.entry(config.name)
-    )
-    current = values.get(config.name, entry.value)
+    current = values.get(config.name)
+    if current is None:
+        current = _in_force(broker, resource, config.name, values)
     values[config.name] = _amend_list(config, current, change.operation, change.value)
+
+
+def _lookup(resource: Resource, name: str) -> Config:
+    if resource.kind == ConfigResourceType.TOPIC:
+        return lookup(TOPIC_CONFIGS, name, "topic")
+    if resource.kind == ConfigResourceType.GROUP:
+        return lookup(GROUP_CONFIGS, name, "group")
+    return lookup(BROKER_CONFIGS, name, "broker")
+
+
+def _in_force(broker: "Broker", resource: Resource, name: str, overrides: dict[str, str]) -> str:
+    if resource.kind == ConfigResourceType.TOPIC:
+        return broker.configs.topic_entry(name, overrides).value
+    if resource.kind == ConfigResourceType.GROUP:
+        return broker.group_configs.entry(resource.name, name).value
+    return broker.configs.entry(name).value
 
 
 def _amend_list(config: Config, current: str, operation: int, value: str) -> str:
@@ -181,7 +205,8 @@ def _check_broker(broker: "Broker", resource: Resource) -> None:
         raise RequestError(
             ErrorCode.INVALID_REQUEST,
             f"resource type {resource.kind} has no configuration here; topics ("
-            f"{ConfigResourceType.TOPIC}) and brokers ({ConfigResourceType.BROKER}) have",
+            f"{ConfigResourceType.TOPIC}), brokers ({ConfigResourceType.BROKER}) and groups ("
+            f"{ConfigResourceType.GROUP}) have",
         )
     if resource.name not in (_ALL_BROKERS, str(broker.node_id)):
         raise RequestError(

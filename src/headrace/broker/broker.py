@@ -17,6 +17,7 @@ from functools import partial
 from typing import Literal
 
 from headrace.broker.broker_configs import BrokerConfigs
+from headrace.broker.group_configs import GroupConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.housekeeping import keep_house
 from headrace.broker.parts import CloseError, Parts
@@ -88,6 +89,7 @@ class Broker:
         catalog: Catalog,
         configs: BrokerConfigs,
         topics: Topics,
+        group_configs: GroupConfigs,
         parts: Parts,
     ) -> None:
         self.node_id = options.node_id
@@ -101,6 +103,7 @@ class Broker:
         self.configs = configs
         self.topics = topics
         self.producer_ids = ProducerIds(catalog.producer_ids)
+        self.group_configs = group_configs
         self.now_ms = wall_clock_ms
         self._retention_clock = RetentionClock(wall_clock_ms)
         self.groups = GroupCoordinator(
@@ -109,6 +112,7 @@ class Broker:
             wall_clock_ms,
             self._partition_exists,
             retention_ms=self._retention_clock.now_ms,
+            is_durable=group_configs.is_durable,
         )
         self._parts = parts
         topics.when_deleted(self._topic_deleted)
@@ -148,7 +152,8 @@ class Broker:
         )
         topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms)
         parts.add("the topics", topics.close)
-        broker = cls(options, store, catalog, configs, topics, parts)
+        group_configs = await GroupConfigs.load(catalog.group_configs)
+        broker = cls(options, store, catalog, configs, topics, group_configs, parts)
         parts.add("the groups", broker.groups.close)
         await broker.groups.start()
         interval_s = configs.integer("log.retention.check.interval.ms") / 1000

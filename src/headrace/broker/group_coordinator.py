@@ -23,6 +23,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from headrace.broker.alarm import Alarm
+from headrace.broker.ephemeral import IN_MEMORY
 from headrace.broker.group_rows import record_of
 from headrace.broker.hosted_group import GroupCatalog, HostedGroup, TopicPartition
 from headrace.groups import classic
@@ -78,15 +79,18 @@ class GroupCoordinator:
         *,
         steady_ms: Callable[[], int] = _steady_ms,
         retention_ms: Callable[[], int] | None = None,
+        is_durable: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """`now_ms` is the calendar's time, for what is kept; `steady_ms` never jumps, and sessions
-        are measured with it; what has expired is decided by `retention_ms` (default: `now_ms`)."""
+        are measured with it; what has expired is decided by `retention_ms` (default: `now_ms`).
+        `is_durable` says of a group that begins whether it is kept at all."""
         self.settings = settings
         self._catalog = catalog
         self._now_ms = now_ms
         self._steady_ms = steady_ms
         self._retention_ms = retention_ms or now_ms
         self._partition_exists = partition_exists
+        self._is_durable = is_durable
         self._groups: dict[str, HostedGroup] = {}
         self._parked: dict[Token, asyncio.Future[Any]] = {}
         self._tokens = itertools.count(1)
@@ -231,6 +235,10 @@ class GroupCoordinator:
             if hosted is not None:
                 yield describe(hosted.group)
 
+    def exists(self, group_id: str) -> bool:
+        """Whether there is such a group, be it on its way out."""
+        return group_id in self._groups
+
     def describe(self, group_id: str) -> GroupDescription | None:
         """None if there is no such group."""
         self.check_group_id(group_id, may_be_empty=True)
@@ -256,7 +264,9 @@ class GroupCoordinator:
             )
 
     def _host(self, group: Group) -> HostedGroup:
-        hosted = HostedGroup(group, self._catalog, self._now_ms, self._respond, self._written)
+        is_durable = self._is_durable(group.group_id)
+        catalog = self._catalog if is_durable else IN_MEMORY
+        hosted = HostedGroup(group, catalog, self._now_ms, self._respond, self._written)
         self._groups[group.group_id] = hosted
         return hosted
 
@@ -325,12 +335,15 @@ class GroupCoordinator:
             self._written(hosted)
 
     def _written(self, hosted: HostedGroup) -> None:
-        """Let go of a group that was deleted, or never came to anything."""
+        """Let go of a group that was deleted, never came to anything, or was not to be kept."""
         group = hosted.group
         if self._groups.get(group.group_id) is not hosted:
             return
-        never_was = group.generation == 0 and not hosted.offsets and is_left_over(group)
-        if group.state is State.DEAD or never_was:
+        if group.generation == 0:
+            is_over = not hosted.offsets and is_left_over(group)
+        else:
+            is_over = not hosted.is_durable and is_left_over(group)
+        if group.state is State.DEAD or is_over:
             self._alarm.set(group.group_id, None)
             del self._groups[group.group_id]
 

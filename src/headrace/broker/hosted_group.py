@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
+from headrace.broker.ephemeral import IN_MEMORY
 from headrace.broker.group_rows import row_of
 from headrace.catalog.groups import GroupRow
 from headrace.groups.changes import (
@@ -135,6 +136,10 @@ class HostedGroup:
         self._writer: asyncio.Task[None] | None = None
         self._unsaved = False
         self._logged_generation = group.generation
+
+    @property
+    def is_durable(self) -> bool:
+        return self._catalog is not IN_MEMORY
 
     @property
     def is_writing(self) -> bool:

@@ -11,6 +11,7 @@ import sqlite3
 import uuid
 
 from headrace.catalog.configs import BrokerConfigRows
+from headrace.catalog.group_configs import GroupConfigRows
 from headrace.catalog.groups import Groups
 from headrace.catalog.offsets import Offsets
 from headrace.catalog.producer_ids import ProducerIdBlocks
@@ -30,6 +31,7 @@ class Catalog:
         self.topics = TopicRows(writer)
         self.configs = BrokerConfigRows(writer)
         self.groups = Groups(writer)
+        self.group_configs = GroupConfigRows(writer)
         self.offsets = Offsets(writer)
         self.producer_ids = ProducerIdBlocks(writer)
 

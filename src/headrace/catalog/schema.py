@@ -76,6 +76,15 @@ MIGRATIONS: Final = (
 
     INSERT INTO producer_ids VALUES (1, 0);
     """,
+    """
+    -- Without a reference to consumer_groups: may be set before there is the group.
+    CREATE TABLE group_configs (
+        group_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (group_id, name)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

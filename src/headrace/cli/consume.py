@@ -2,13 +2,14 @@
 
 Without --follow it reads to where the topic ended when it began, and is done. With --group the
 group's members share the partitions, and an offset is committed only after the record has been
-written out: a crash repeats records and loses none.
+written out: a crash repeats records and loses none. With --ephemeral the group is nobody else's,
+and gone afterwards.
 What must not enter: how a record is written as a line (`records`).
 """
 
 import sys
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -16,6 +17,7 @@ import typer
 
 from headrace.cli.completion import group_names
 from headrace.cli.connection import Connection
+from headrace.cli.ephemeral import ephemeral_group
 from headrace.cli.failure import Exit, Failure, note, reporting
 from headrace.cli.offsets import Partition, Range, describe_topics, place, ranges
 from headrace.cli.options import Json, Topic, with_connection
@@ -80,6 +82,13 @@ _Group = Annotated[
         help="Share the work with the group's other members.",
     ),
 ]
+_Ephemeral = Annotated[
+    bool,
+    typer.Option(
+        "--ephemeral",
+        help="As a group of its own that the broker keeps in memory and forgets at the end.",
+    ),
+]
 _Partition = Annotated[
     list[int] | None,
     typer.Option("--partition", "-p", min=0, help="Only this one (repeatable)."),
@@ -100,6 +109,7 @@ def consume(
     max_: _Max = None,
     follow: _Follow = False,
     group: _Group = None,
+    ephemeral: _Ephemeral = False,
     partition: _Partition = None,
     format_: _Format = None,
     json_output: Json = False,
@@ -108,7 +118,9 @@ def consume(
     write = _writer(format_, json_output)
     start = Position.parse(from_, "--from")
     stop = _stop(until, follow)
-    if group is not None:
+    if group is not None and ephemeral:
+        raise Failure("--group and --ephemeral exclude each other", Exit.USAGE)
+    if group is not None or ephemeral:
         _check_for_group(start, partition)
     admin = connection.admin()
     [description] = describe_topics(connection, admin, [topic])
@@ -117,6 +129,7 @@ def consume(
     # Closing leaves the group, and commits what was written out.
     with (
         stoppable() as stopping,
+        ephemeral_group(connection, admin) if ephemeral else nullcontext(group) as group,
         closing(connection.consumer(_properties(group, start))) as consumer,
     ):
         reading = Reading(connection, consumer, write, progress, max_, stopping)
@@ -144,7 +157,7 @@ def _stop(until: str | None, follow: bool) -> Position | None:
 
 def _check_for_group(start: Position, partition: list[int] | None) -> None:
     if partition:
-        raise Failure("--group decides itself who reads which partition", Exit.USAGE)
+        raise Failure("a group decides itself who reads which partition", Exit.USAGE)
     if start.place not in (Place.EARLIEST, Place.LATEST):
         raise Failure(
             "--from: a group begins at the beginning or the latest, and goes on where it was; "
