@@ -74,7 +74,7 @@ async def refusal(*arguments: Any, **rest: Any) -> RequestError:
 
 
 def described(broker: Broker, group: str = "g") -> tuple[str, ConfigSource]:
-    (entry,) = describe_configs(broker, Resource(ConfigResourceType.GROUP, group), None)
+    (entry,) = describe_configs(broker, Resource(ConfigResourceType.GROUP, group), [DURABLE])
     return entry.value, entry.source
 
 
@@ -205,5 +205,19 @@ def test_what_the_disk_does_not_keep_does_not_hold(with_broker, monkeypatch):
         monkeypatch.setattr(broker.catalog.group_configs, "replace", full)
         assert (await refusal(broker, "false")).code is ErrorCode.KAFKA_STORAGE_ERROR
         assert described(broker) == ("true", ConfigSource.DEFAULT)
+
+    with_broker(body)
+
+
+def test_a_reset_of_an_ephemeral_group_outlives_the_moment_without_members(with_broker):
+    async def body(broker):
+        await alter(broker, "false")
+        await enter(broker)
+        far = str(broker.now_ms() + 60_000)
+        await alter(broker, far, name="headrace.group.reset.until.ms")
+        await commit(broker)
+        assert broker.groups.describe("g").members == ()
+        await enter(broker)
+        assert broker.groups.offsets("g")["t", 0].offset == 5
 
     with_broker(body)

@@ -78,11 +78,42 @@ def test_a_live_group_shows_who_reads_what_and_is_not_moved_or_deleted(
     shown = cli("group", "reset", group, "--to", "earliest")
     assert "it would be refused now: group g is Stable with 1 member" in shown.stderr
     refused = cli("group", "reset", group, "--to", "earliest", "--execute", code=1)
-    assert "group g is Stable with 1 member; stop them first" in refused.stderr
+    assert (
+        "group g is Stable with 1 member; stop them first, or fence them with --live"
+        in refused.stderr
+    )
     assert refused.stdout == b""
     assert "NON_EMPTY_GROUP" in cli("group", "delete", group, "--yes", code=1).stderr
     child.process.terminate()
     assert child.end().code == 0
+
+
+def test_a_live_group_is_moved_when_it_is_asked_for(
+    cli: Cli, spawn: Spawn, broker: Any, until: Any, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = spawn(
+        *("consume", "t", "--group", group, "--follow", "--format", "value"),
+        bootstrap=broker.bootstrap,
+    )
+    stdout = child.process.stdout
+    assert sorted(stdout.readline() for _ in range(3)) == [b"2\n", b"3\n", b"4\n"]
+    shown = cli("group", "reset", group, "--to", "earliest", "--live")
+    assert "fences the members: group g is Stable with 1 member" in shown.stderr
+    with monkeypatch.context() as another:  # as Apache Kafka: it knows no such configuration
+        another.setattr("headrace.cli.group_reset.RESET_UNTIL_MS", "some.other.name")
+        command = ("group", "reset", group, "--to", "earliest", "--live", "--execute")
+        refused = cli(*command, code=1)
+    assert "moves groups only while they have no members (INVALID_CONFIG)" in refused.stderr
+    cli("group", "reset", group, "--to", "earliest", "--live", "--execute", "-t", "t:0")
+    assert [stdout.readline() for _ in range(5)] == [b"%d\n" % number for number in range(5)]
+    child.process.terminate()
+    assert child.end().code == 0
+
+    async def told(node: Any) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = await node.broker.catalog.group_configs.load_all()
+        return found
+
+    assert broker.call(told) == {}
 
 
 def test_a_reset_is_only_shown_until_it_is_asked_for(cli: Cli, group: str) -> None:

@@ -113,6 +113,7 @@ class Broker:
             self._partition_exists,
             retention_ms=self._retention_clock.now_ms,
             is_durable=group_configs.is_durable,
+            take_reset=lambda group_id: group_configs.take_reset(group_id, wall_clock_ms()),
         )
         self._parts = parts
         topics.when_deleted(self._topic_deleted)

@@ -9,14 +9,23 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from headrace.broker.configs import Config, ConfigEntry, ConfigSynonym, boolean, invalid, lookup
+from headrace.broker.configs import (
+    Config,
+    ConfigEntry,
+    ConfigSynonym,
+    boolean,
+    invalid,
+    long,
+    lookup,
+)
 from headrace.catalog.group_configs import GroupConfigRows
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k32_describe_configs import ConfigSource
 
-__all__ = ["DURABLE", "GROUPS_WITH_CONFIGS_MAX", "GROUP_CONFIGS", "GroupConfigs"]
+__all__ = ["DURABLE", "GROUPS_WITH_CONFIGS_MAX", "GROUP_CONFIGS", "RESET_UNTIL_MS", "GroupConfigs"]
 
 DURABLE: Final = "headrace.group.durable"
+RESET_UNTIL_MS: Final = "headrace.group.reset.until.ms"
 
 GROUPS_WITH_CONFIGS_MAX: Final = 100_000
 """For one more group nothing can be set."""
@@ -35,6 +44,13 @@ GROUP_CONFIGS: Final = _by_name(
             "when its last member leaves. If false they are in memory only and forgotten then. "
             "It can be changed while there is no such group.",
         ),
+        long(
+            RESET_UNTIL_MS,
+            0,
+            "Until this time (milliseconds since 1970) one commit from outside the group is "
+            "accepted although it has members: they are fenced, join again and go on from the "
+            "offsets that it set.",
+        ),
     ]
 )
 
@@ -45,6 +61,8 @@ class GroupConfigs:
     def __init__(self, rows: GroupConfigRows, values: dict[str, dict[str, str]]) -> None:
         self._rows = rows
         self._values = values
+        self._spent: dict[str, str] = {}
+        """By group id, the RESET_UNTIL_MS that was made use of."""
 
     @classmethod
     async def load(cls, rows: GroupConfigRows) -> "GroupConfigs":
@@ -53,6 +71,14 @@ class GroupConfigs:
 
     def is_durable(self, group_id: str) -> bool:
         return self._boolean(DURABLE, self._values.get(group_id, {}))
+
+    def take_reset(self, group_id: str, now_ms: int) -> bool:
+        """Whether a commit from outside may fence the group's members; once for each value set."""
+        until = self._values.get(group_id, {}).get(RESET_UNTIL_MS)
+        if until is None or self._spent.get(group_id) == until:
+            return False
+        self._spent[group_id] = until
+        return now_ms < int(GROUP_CONFIGS[RESET_UNTIL_MS].parse(until))
 
     def overrides(self, group_id: str) -> dict[str, str]:
         """What is set for this group."""
@@ -109,6 +135,8 @@ class GroupConfigs:
             raise
 
     def _set(self, group_id: str, values: dict[str, str]) -> None:
+        if RESET_UNTIL_MS not in values:
+            self._spent.pop(group_id, None)
         if values:
             self._values[group_id] = values
         else:

@@ -80,10 +80,12 @@ class GroupCoordinator:
         steady_ms: Callable[[], int] = _steady_ms,
         retention_ms: Callable[[], int] | None = None,
         is_durable: Callable[[str], bool] = lambda _: True,
+        take_reset: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """`now_ms` is the calendar's time, for what is kept; `steady_ms` never jumps, and sessions
         are measured with it; what has expired is decided by `retention_ms` (default: `now_ms`).
-        `is_durable` says of a group that begins whether it is kept at all."""
+        `is_durable` says of a group that begins whether it is kept at all, `take_reset` whether a
+        commit from outside may fence a group's members, once."""
         self.settings = settings
         self._catalog = catalog
         self._now_ms = now_ms
@@ -91,6 +93,7 @@ class GroupCoordinator:
         self._retention_ms = retention_ms or now_ms
         self._partition_exists = partition_exists
         self._is_durable = is_durable
+        self._take_reset = take_reset
         self._groups: dict[str, HostedGroup] = {}
         self._parked: dict[Token, asyncio.Future[Any]] = {}
         self._tokens = itertools.count(1)
@@ -184,6 +187,9 @@ class GroupCoordinator:
             code = missing_group
         else:
             hosted = hosted or self._find_or_host(group_id)
+            is_outside = request.generation < 0 and not request.member_id
+            if is_outside and hosted.group.members and self._take_reset(group_id):
+                request = replace(request, fences_members=True)
             code = (await self._ask(hosted, replace(request, offsets=good))).error
         return [error or code for error in errors]
 

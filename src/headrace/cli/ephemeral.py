@@ -1,23 +1,21 @@
 """A group that is forgotten when its last member leaves: named at random, and made so beforehand.
 
-The one thing here that a broker must have of Headrace's: the group configuration
-`headrace.group.durable`. What must not enter: reading.
+What must not enter: reading.
 """
 
 import contextlib
 import secrets
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from headrace.cli.connection import Connection
 from headrace.cli.failure import Failure, note
+from headrace.cli.group_config import DURABLE, set_group_config
 
 if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient, AlterConfigOpType
+    from confluent_kafka.admin import AdminClient
 
 __all__ = ["ephemeral_group"]
-
-DURABLE: Final = "headrace.group.durable"
 
 
 @contextlib.contextmanager
@@ -26,11 +24,9 @@ def ephemeral_group(connection: Connection, admin: "AdminClient") -> Iterator[st
 
     Raises Failure from a broker that keeps all groups.
     """
-    from confluent_kafka.admin import AlterConfigOpType
-
     group = f"ephemeral-{secrets.token_hex(8)}"
     try:
-        _alter(connection, admin, group, AlterConfigOpType.SET, "false")
+        set_group_config(connection, admin, group, DURABLE, "false")
     except Failure as failure:
         if not failure.reason:
             raise
@@ -43,21 +39,6 @@ def ephemeral_group(connection: Connection, admin: "AdminClient") -> Iterator[st
         yield group
     finally:
         try:
-            _alter(connection, admin, group, AlterConfigOpType.DELETE, None)
+            set_group_config(connection, admin, group, DURABLE, None)
         except Failure as failure:
             note(f"the configuration of {group} is left behind: {failure}")
-
-
-def _alter(
-    connection: Connection,
-    admin: "AdminClient",
-    group: str,
-    operation: "AlterConfigOpType",
-    value: str | None,
-) -> None:
-    from confluent_kafka.admin import ConfigEntry, ConfigResource, ResourceType
-
-    entry = ConfigEntry(DURABLE, value, incremental_operation=operation)
-    resource = ConfigResource(ResourceType.GROUP, group, incremental_configs=[entry])
-    futures = admin.incremental_alter_configs([resource], request_timeout=connection.timeout_s)
-    connection.wait(futures[resource], f"configure group {group}")

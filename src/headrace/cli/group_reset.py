@@ -3,13 +3,16 @@
 What must not enter: how groups are shown otherwise (`group`).
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from headrace.cli.connection import Connection, explain
 from headrace.cli.failure import Exit, Failure, also, note, reporting
+from headrace.cli.group_config import RESET_UNTIL_MS, set_group_config
 from headrace.cli.group_state import Group, find_group
 from headrace.cli.offsets import Partition, Range, partitions_of, place, ranges
 from headrace.cli.options import Group as GroupName
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
 __all__ = ["reset"]
+
+
+FENCING_MS: Final = 60_000
+"""How long the broker accepts the commit: longer than it takes, and than clocks are apart."""
 
 
 class Move(NamedTuple):
@@ -58,6 +65,14 @@ def reset(
     execute: Annotated[
         bool, typer.Option("--execute", help="Do it. Without this it is only shown.")
     ] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Also while the group reads: its members are fenced, join again and go on from "
+            "there. Needs a Headrace broker.",
+        ),
+    ] = False,
     json_output: Json = False,
 ) -> Exit:
     """Move where a group reads next."""
@@ -66,9 +81,12 @@ def reset(
     admin = connection.admin()
     found = find_group(connection, admin, group, may_be_new=bool(wanted))
     moves = _plan(connection, admin, found, position, wanted)
-    if execute and found.active:
-        raise Failure(f"{_active(found)}; stop them first")
-    code = _commit(connection, admin, group, moves) if execute else Exit.OK
+    if execute and found.active and not live:
+        raise Failure(f"{_active(found)}; stop them first, or fence them with --live")
+    code = Exit.OK
+    if execute:
+        with _fencing(connection, admin, group) if found.active else nullcontext():
+            code = _commit(connection, admin, group, moves)
     if json_output:
         print_json({"group": group, "executed": execute, "partitions": list(map(_json, moves))})
     else:
@@ -79,9 +97,36 @@ def reset(
     if execute and code is Exit.OK:
         note(f"group {group}: {count_text(len(moves), 'partition')} moved")
     elif not execute:
-        refused = f"; it would be refused now: {_active(found)}" if found.active else ""
-        note(f"nothing was changed; --execute does it{refused}")
+        note(f"nothing was changed; --execute does it{_outlook(found, live)}")
     return code
+
+
+def _outlook(group: Group, live: bool) -> str:
+    if not group.active:
+        return ""
+    if live:
+        return f" and fences the members: {_active(group)}"
+    return f"; it would be refused now: {_active(group)}"
+
+
+@contextmanager
+def _fencing(connection: Connection, admin: "AdminClient", group: str) -> Iterator[None]:
+    """Within, one commit for the whole group is accepted, and fences its members."""
+    until_ms = time.time_ns() // 1_000_000 + FENCING_MS
+    try:
+        set_group_config(connection, admin, group, RESET_UNTIL_MS, str(until_ms))
+    except Failure as failure:
+        if not failure.reason:
+            raise
+        raise Failure(
+            f"--live: this broker moves groups only while they have no members "
+            f"({failure.reason}); stop them first",
+            reason=failure.reason,
+        ) from None
+    try:
+        yield
+    finally:
+        set_group_config(connection, admin, group, RESET_UNTIL_MS, None)
 
 
 def _active(group: Group) -> str:

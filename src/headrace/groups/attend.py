@@ -61,6 +61,11 @@ def _let_go(group: Group, leaving: Leaving) -> ErrorCode:
 
 
 def commit(group: Group, request: Commit, now_ms: int) -> None:
+    if request.fences_members and group.members:
+        _fence_everyone(group, now_ms)
+        group.change(OffsetsCommitted(group.group_id, request.offsets))
+        group.tell(request.token, CommitAnswer())
+        return
     error = _commit_refusal(group, request)
     if not error:
         if request.member_id in group.members:
@@ -69,9 +74,20 @@ def commit(group: Group, request: Commit, now_ms: int) -> None:
     group.tell(request.token, CommitAnswer(error))
 
 
+def _fence_everyone(group: Group, now_ms: int) -> None:
+    """Take all members out, and keep out what they may still commit: some clients, when they learn
+    that nobody knows them, commit once more as if they were no member."""
+    longest_ms = max(member.session_timeout_ms for member in group.members.values())
+    group.outsiders_out_until_ms = group.in_time(now_ms + longest_ms)
+    for member_id in list(group.members):
+        group.remove(member_id)
+    call_in(group, now_ms, "an administrator reset its offsets")
+
+
 def _commit_refusal(group: Group, request: Commit) -> ErrorCode:
     """Who is in no generation may commit only while there is no member whose work it could undo."""
-    if request.generation < 0 and group.state is State.EMPTY:
+    is_free = group.state is State.EMPTY and group.outsiders_out_until_ms is None
+    if request.generation < 0 and is_free:
         return ErrorCode.NONE
     error = group.check_member(request.member_id, request.instance_id)
     if error:

@@ -47,6 +47,9 @@ class Group:
         self.gathered_more = False
         """Somebody came since the gathering was last prolonged."""
         self.sync_deadline_ms: int | None = None
+        self.outsiders_out_until_ms: int | None = None
+        """Set while members that were fenced may take themselves for outsiders: nobody but
+        members may commit."""
         self.next_deadline_ms: int | None = None
         """No deadline of the group is earlier."""
 

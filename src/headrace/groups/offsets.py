@@ -49,4 +49,5 @@ def expired(
 
 def is_left_over(group: Group) -> bool:
     """Whether nobody would miss the group, if it has no offsets either."""
-    return group.state is State.EMPTY and not group.pending
+    is_free = group.outsiders_out_until_ms is None
+    return group.state is State.EMPTY and not group.pending and is_free

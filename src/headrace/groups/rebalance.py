@@ -60,6 +60,7 @@ def end_join_phase(group: Group, now_ms: int) -> None:
         return
     if group.leader not in group.awaiting_join:
         group.leader = next(iter(group.awaiting_join))
+    group.outsiders_out_until_ms = None
     group.protocol = group.elect_protocol()
     group.move(Event.JOINED)
     _announce(group, now_ms)

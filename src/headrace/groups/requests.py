@@ -120,6 +120,9 @@ class Commit:
     member_id: str = ""
     generation: int = -1
     instance_id: str | None = None
+    fences_members: bool = False
+    """From an administrator, about whoever is in the group: they are out, and find these offsets
+    when they have joined again."""
     token: Token = 0
 
 

@@ -18,6 +18,8 @@ def tick(group: Group, now_ms: int) -> None:
             group.remove(member_id)
         if late:
             call_in(group, now_ms, f"no SyncGroup in time from {', '.join(late)}")
+    if _is_due(group.outsiders_out_until_ms, now_ms):
+        group.outsiders_out_until_ms = None
     group.next_deadline_ms = min(
         (deadline_ms for deadline_ms in _deadlines(group) if deadline_ms is not None),
         default=None,
@@ -55,6 +57,7 @@ def _deadlines(group: Group) -> list[int | None]:
     return [
         group.join_deadline_ms,
         group.sync_deadline_ms,
+        group.outsiders_out_until_ms,
         *group.pending.values(),
         *(group.deadline_of(member) for member in group.members.values()),
     ]
