@@ -45,12 +45,14 @@ def serving(directory: str, durability: str, *options: str) -> Iterator[Serving]
     """A broker with a new data directory inside `directory`."""
     data = tempfile.mkdtemp(prefix="headrace-bench-", dir=directory)
     started = time.perf_counter()
+    log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the broker
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "headrace", "serve", "--data", data),
             *("--kafka", "127.0.0.1:0", "--durability", durability, *options),
         ],
         stdout=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     try:
@@ -58,7 +60,8 @@ def serving(directory: str, durability: str, *options: str) -> Iterator[Serving]
         line = process.stdout.readline()
         found = READY.search(line)
         if found is None:
-            raise RuntimeError(f"the broker did not become ready: {line!r}")
+            log.seek(0)
+            raise RuntimeError(f"the broker did not become ready: {line!r}\n{log.read()}")
         yield Serving(process, found[1], time.perf_counter() - started)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -69,4 +72,5 @@ def serving(directory: str, durability: str, *options: str) -> Iterator[Serving]
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+        log.close()
         shutil.rmtree(data, ignore_errors=True)

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.disk import plain_loop, touch_memory
+from bench.groups import idle_groups, large_group
 from bench.raw import Connection, Produced, batch_of, fetch_through, produce, produce_one_by_one
 from bench.report import Row
 from bench.server import Serving, serving
@@ -376,6 +377,12 @@ def start_and_memory(settings: Settings) -> Iterator[Row]:
     yield row
 
 
+def groups(settings: Settings) -> Iterator[Row]:
+    """A large group forms and stays; many small ones idle."""
+    yield from large_group(settings.directory, settings.seconds)
+    yield from idle_groups(settings.directory)
+
+
 WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "large": large_batches,
     "small": small_batches,
@@ -384,4 +391,5 @@ WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "ack": ack_latency,
     "librdkafka": librdkafka,
     "start": start_and_memory,
+    "groups": groups,
 }
