@@ -7,6 +7,7 @@ coordinator may cut off at any point; answers leave only after their changes.
 - a partition has at most one owner in a generation, whoever crashes
 - no generation is announced twice, or goes back
 - a committed offset never goes back, and is on the disk when it is acknowledged
+- nobody commits who was fenced by an administrator's commit
 - no request is answered twice; each is answered in the end
 - once the churn ends, everyone who lives is in one generation and every partition has an owner
 """
@@ -141,6 +142,10 @@ class Churn(RuleBasedStateMachine):
         self.last_commit = 0
         self.announced = 0
         self.owners: dict[tuple[int, int], str] = {}
+        self.fenced = -1
+        """The last generation that an administrator fenced."""
+        self.stale: set[int] = set()
+        """Commits of members of such a generation."""
 
     # The coordinator
 
@@ -175,6 +180,7 @@ class Churn(RuleBasedStateMachine):
         client = self.asked.pop(token)
         if isinstance(answer, CommitAnswer) and answer.error is ErrorCode.NONE:
             assert self.commits[token] <= self.offset, "acknowledged before it was written"
+            assert token not in self.stale, "a fenced member committed"
             self.acknowledged = max(self.acknowledged, self.commits[token])
         if client is None:
             return
@@ -221,7 +227,20 @@ class Churn(RuleBasedStateMachine):
             offset = OffsetToCommit("t", 0, self.last_commit, -1, "")
             request = Commit((offset,), client.member_id, client.generation, client.instance)
             self.commits[self.tokens + 1] = self.last_commit
+            if client.generation <= self.fenced:
+                self.stale.add(self.tokens + 1)
             self.send(client, request)
+
+    @rule()
+    def reset(self) -> None:
+        """An administrator says where to go on, whoever is in the group."""
+        if self.group.members:
+            self.fenced = self.group.generation
+            self.last_commit += 1
+            offset = OffsetToCommit("t", 0, self.last_commit, -1, "")
+            self.commits[self.tokens + 1] = self.last_commit
+            self.send(None, Commit((offset,), fences_members=True))
+            assert not self.group.members
 
     @rule(client=clients, metadata=st.binary(min_size=1, max_size=1))
     def resubscribe(self, client: Client, metadata: bytes) -> None:
@@ -271,6 +290,8 @@ class Churn(RuleBasedStateMachine):
     def crash(self) -> None:
         """The coordinator dies; what was not written is gone, and so is every connection."""
         self.unwritten.clear()
+        self.fenced = -1  # or it was never written
+        self.stale.clear()
         if self.saved is None:
             self.group = Group("g", SETTINGS)
         else:

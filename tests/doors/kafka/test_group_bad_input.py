@@ -150,7 +150,7 @@ def wrong_requests():
                 yield pytest.param(request_of, changed, error, id=f"{request_of.__name__}: {what}")
 
 
-@pytest.mark.parametrize(("request_of", "changed", "error"), wrong_requests())
+@pytest.mark.parametrize(("request_of", "changed", "error"), list(wrong_requests()))
 def test_who_does_not_belong_is_told_why(group, request_of, changed, error):
     client, who = group
     assert code(ask(client, request_of({**who, **changed}))) == error
