@@ -21,6 +21,7 @@ from headrace.wire.messages.k13_leave_group import (
     LeaveGroupRequestMember,
     LeaveGroupResponse,
 )
+from headrace.wire.messages.k14_sync_group import SyncGroupRequest, SyncGroupResponse
 from headrace.wire.messages.k60_describe_cluster import (
     DescribeClusterRequest,
     DescribeClusterResponse,
@@ -110,6 +111,25 @@ def test_a_farewell_is_heard_at_once_and_ends_the_wait(pair, until):
     _, answer = first.client.read_answer(LeaveGroupResponse, 4)
     assert answer.members[0].error_code == ErrorCode.NONE
     assert [member.member_id for member in look()[0].members] == [second.member_id]
+
+
+def test_a_commit_behind_a_sync_waits_for_the_generation_to_be_complete(pair, until):
+    first, second, _ = pair
+    second.send_join()
+    leads = {member: member.read_join().members for member in (first, second)}
+    follower = next(member for member in (first, second) if not leads[member])
+    leader = next(member for member in (first, second) if leads[member])
+    for member in (follower, leader):
+        request = SyncGroupRequest(
+            group_id="g", generation_id=member.generation, member_id=member.member_id
+        )
+        member.client.send_request(request, 3)
+        member.client.send_request(member.commit(7), 7)
+    for member in (follower, leader):
+        _, synced = member.client.read_answer(SyncGroupResponse, 3)
+        assert synced.error_code == ErrorCode.NONE
+        _, answer = member.client.read_answer(OffsetCommitResponse, 7)
+        assert answer.topics[0].partitions[0].error_code == ErrorCode.NONE
 
 
 def test_other_requests_wait_and_so_do_those_behind_them(pair, until):

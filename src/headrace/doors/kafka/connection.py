@@ -2,9 +2,9 @@
 
 As Apache Kafka does, a connection handles one request at a time, with two exceptions that pay for
 it. Produce requests that are pipelined are appended as they come and only their answers wait. And
-a member's commits, heartbeats and farewell take effect while its JoinGroup or SyncGroup waits for
-other members, though their answers follow that one's: after it, a commit would be of a generation
-that is over, and what it says was read would be read again.
+a member's commits, heartbeats and farewell take effect while its JoinGroup waits for other
+members, though their answers follow that one's: after it, a commit would be of a generation that
+is over, and what it says was read would be read again.
 While another request is being answered, what arrives stays in the inbox up to its bound and the
 socket is read no further.
 
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-FOR_OTHERS: Final = frozenset({ApiKey.JOIN_GROUP, ApiKey.SYNC_GROUP})
-"""Requests that have their effect at once and are answered when other members have come."""
+WAITING: Final = frozenset({ApiKey.FETCH, ApiKey.SYNC_GROUP})
+"""Requests that wait for somebody else, and others for them; a stopping broker does not. What
+follows a SyncGroup is of the generation that it completes, so there waiting is right."""
 PASSING: Final = frozenset({ApiKey.OFFSET_COMMIT, ApiKey.HEARTBEAT, ApiKey.LEAVE_GROUP})
-"""Requests that do not wait for one of those."""
+"""Requests that do not wait for a JoinGroup, which has its effect at once and its answer when
+other members have come."""
 PASSING_MAX: Final = 32
 """Of them while one waits: their answers stay in memory until it is answered."""
 
@@ -82,7 +84,7 @@ class Connection:
         """The request that the following ones wait for."""
         self._answering_key = -1
         self._parked: asyncio.Task[None] | None = None
-        """A request that waits for other members, and which those in PASSING pass."""
+        """A JoinGroup, which those in PASSING pass."""
         self._is_draining = False
         self._is_serving = False
         self._writes = False
@@ -198,7 +200,7 @@ class Connection:
     def _begin(self, head: RequestHead, answering: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(answering)
         task.add_done_callback(self._answered)
-        if head.api_key in FOR_OTHERS:
+        if head.api_key == ApiKey.JOIN_GROUP:
             self._parked = task
         else:
             self._answering_key = head.api_key
@@ -308,7 +310,7 @@ class Connection:
         """Take no more requests; close once what was appended has been answered."""
         self._is_draining = True
         self._stop_reading()
-        waits = self._answering is not None and self._answering_key == ApiKey.FETCH
+        waits = self._answering is not None and self._answering_key in WAITING
         if waits or self._parked is not None:
             self.close("the broker stops", quietly=True)
         else:
