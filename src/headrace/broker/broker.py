@@ -27,6 +27,7 @@ from headrace.broker.topics import Topic, Topics
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.settings import GroupSettings
+from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
 from headrace.log.store import DataDirectoryInUse, LogStore
 from headrace.wire.errors import RequestError
 
@@ -73,6 +74,9 @@ def _group_settings(configs: BrokerConfigs) -> GroupSettings:
         session_timeout_ms_min=configs.integer("group.min.session.timeout.ms"),
         session_timeout_ms_max=configs.integer("group.max.session.timeout.ms"),
         initial_rebalance_delay_ms=configs.integer("group.initial.rebalance.delay.ms"),
+        consumer_session_timeout_ms=configs.integer("group.consumer.session.timeout.ms"),
+        consumer_heartbeat_interval_ms=configs.integer("group.consumer.heartbeat.interval.ms"),
+        consumer_members_max=configs.integer("group.consumer.max.size"),
         group_members_max=configs.integer("group.max.size"),
         offset_metadata_bytes_max=configs.integer("offset.metadata.max.bytes"),
         offsets_retention_ms=configs.integer("offsets.retention.minutes") * 60_000,
@@ -104,6 +108,7 @@ class Broker:
         self.topics = topics
         self.producer_ids = ProducerIds(catalog.producer_ids)
         self.group_configs = group_configs
+        self._topics_image = -1, NO_TOPICS
         self.now_ms = wall_clock_ms
         self._retention_clock = RetentionClock(wall_clock_ms)
         self.groups = GroupCoordinator(
@@ -114,6 +119,7 @@ class Broker:
             retention_ms=self._retention_clock.now_ms,
             is_durable=group_configs.is_durable,
             take_reset=lambda group_id: group_configs.take_reset(group_id, wall_clock_ms()),
+            topics=self._topics_for_groups,
         )
         self._parts = parts
         topics.when_deleted(self._topic_deleted)
@@ -180,6 +186,17 @@ class Broker:
     def _partition_exists(self, topic: str, partition: int) -> bool:
         found = self.topics.by_name.get(topic)
         return found is not None and 0 <= partition < len(found.partitions)
+
+    def _topics_for_groups(self) -> TopicsImage:
+        """Made anew when topics have changed and somebody asks."""
+        generation, image = self._topics_image
+        if generation != self.topics.generation:
+            image = TopicsImage(
+                TopicFacts(topic.id, topic.name, len(topic.partitions))
+                for topic in self.topics.by_name.values()
+            )
+            self._topics_image = self.topics.generation, image
+        return image
 
     def _topic_deleted(self, topic: Topic) -> None:
         self.groups.forget_topic(topic.name)

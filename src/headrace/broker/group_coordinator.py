@@ -26,10 +26,18 @@ from headrace.broker.alarm import Alarm
 from headrace.broker.ephemeral import IN_MEMORY
 from headrace.broker.group_rows import record_of
 from headrace.broker.hosted_group import GroupCatalog, HostedGroup, TopicPartition
-from headrace.groups import classic
+from headrace.groups import consumer, kinds
 from headrace.groups.changes import Step
-from headrace.groups.description import GroupDescription, describe
+from headrace.groups.consumer_group import ConsumerGroup
+from headrace.groups.consumer_requests import JOIN, ConsumerHeartbeat, ConsumerHeartbeatAnswer
+from headrace.groups.description import (
+    ConsumerGroupDescription,
+    GroupDescription,
+    describe,
+    describe_consumer,
+)
 from headrace.groups.group import Group
+from headrace.groups.kinds import AnyGroup
 from headrace.groups.offsets import Committed, expired, is_left_over
 from headrace.groups.requests import (
     Answer,
@@ -49,7 +57,7 @@ from headrace.groups.requests import (
     Token,
 )
 from headrace.groups.settings import GroupSettings
-from headrace.groups.states import State
+from headrace.groups.topics_image import NO_TOPICS, TopicsImage
 from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["GroupCoordinator"]
@@ -81,11 +89,13 @@ class GroupCoordinator:
         retention_ms: Callable[[], int] | None = None,
         is_durable: Callable[[str], bool] = lambda _: True,
         take_reset: Callable[[str], bool] = lambda _: False,
+        topics: Callable[[], TopicsImage] = lambda: NO_TOPICS,
     ) -> None:
         """`now_ms` is the calendar's time, for what is kept; `steady_ms` never jumps, and sessions
         are measured with it; what has expired is decided by `retention_ms` (default: `now_ms`).
         `is_durable` says of a group that begins whether it is kept at all, `take_reset` whether a
-        commit from outside may fence a group's members, once."""
+        commit from outside may fence a group's members, once. `topics` are those that exist, for
+        groups that the broker assigns."""
         self.settings = settings
         self._catalog = catalog
         self._now_ms = now_ms
@@ -94,6 +104,7 @@ class GroupCoordinator:
         self._partition_exists = partition_exists
         self._is_durable = is_durable
         self._take_reset = take_reset
+        self._topics = topics
         self._groups: dict[str, HostedGroup] = {}
         self._parked: dict[Token, asyncio.Future[Any]] = {}
         self._tokens = itertools.count(1)
@@ -109,7 +120,7 @@ class GroupCoordinator:
         """
         now_ms = self._steady_ms()
         for row in await self._catalog.groups.load_all():
-            hosted = self._host(Group.restore(record_of(row), self.settings, now_ms))
+            hosted = self._host(kinds.restore(record_of(row), self.settings, now_ms))
             hosted.emptied_ms = row.emptied_ms
         for group_id, topic, partition, *what in await self._catalog.offsets.load_all():
             loaded = self._groups.get(group_id) or self._host(Group(group_id, self.settings))
@@ -142,6 +153,8 @@ class GroupCoordinator:
             hosted = self._find(group_id) or self._nobody(group_id)
         else:
             hosted = self._find_or_host(group_id)
+        if isinstance(hosted.group, ConsumerGroup):
+            hosted.become(kinds.as_classic(hosted.group) or hosted.group)
         answer: JoinAnswer = await self._ask(hosted, request)
         return answer
 
@@ -162,6 +175,31 @@ class GroupCoordinator:
         self.check_group_id(group_id)
         hosted = self._find(group_id) or self._nobody(group_id)
         answer: LeaveAnswer = await self._ask(hosted, request)
+        return answer
+
+    async def consumer_heartbeat(
+        self, group_id: str, request: ConsumerHeartbeat
+    ) -> ConsumerHeartbeatAnswer:
+        """For next-generation members. `request` needs neither token nor topics.
+
+        Raises RequestError GROUP_ID_NOT_FOUND while the group has members of the classic kind.
+        """
+        self.check_group_id(group_id)
+        if request.member_epoch == JOIN:
+            hosted = self._find_or_host(group_id)
+        else:
+            hosted = self._find(group_id) or self._nobody(group_id)
+        if isinstance(hosted.group, Group):
+            group = kinds.as_consumer(hosted.group)
+            if group is None:
+                raise RequestError(
+                    ErrorCode.GROUP_ID_NOT_FOUND,
+                    f"group {group_id!r} has members of the classic protocol; "
+                    "once they have left it can be used with the consumer protocol",
+                )
+            hosted.become(group)
+        request = replace(request, topics=self._topics())
+        answer: ConsumerHeartbeatAnswer = await self._ask(hosted, request)
         return answer
 
     # Offsets
@@ -225,12 +263,22 @@ class GroupCoordinator:
             next(errors) if exists else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION for _, exists in asked
         ]
 
+    def check_reader(self, group_id: str, member_id: str | None, epoch: int) -> ErrorCode:
+        """Whether a member that asks for offsets with its epoch (v9+) is where it thinks it is.
+        Who names neither may look at everything."""
+        hosted = self._find(group_id)
+        if hosted is None or not isinstance(hosted.group, ConsumerGroup):
+            return ErrorCode.NONE
+        if not member_id and epoch < 0:
+            return ErrorCode.NONE
+        return consumer.check_epoch(hosted.group, member_id or "", epoch)
+
     def forget_topic(self, topic: str) -> None:
         """After a topic was deleted, and with it what the catalog has of its offsets."""
         for hosted in list(self._groups.values()):
             late = hosted.forget_topic(topic)
             if late:
-                self._carry_out(hosted, classic.forget_offsets(hosted.group, late))
+                self._carry_out(hosted, kinds.forget_offsets(hosted.group, late))
 
     # Groups
 
@@ -251,6 +299,14 @@ class GroupCoordinator:
         hosted = self._find(group_id)
         return None if hosted is None else describe(hosted.group)
 
+    def describe_consumer(self, group_id: str) -> ConsumerGroupDescription | None:
+        """None if there is no next-generation group of this id."""
+        self.check_group_id(group_id, may_be_empty=True)
+        hosted = self._find(group_id)
+        if hosted is None or not isinstance(hosted.group, ConsumerGroup):
+            return None
+        return describe_consumer(hosted.group)
+
     async def delete(self, group_id: str) -> None:
         """Delete the group and its offsets, durably.
 
@@ -269,7 +325,7 @@ class GroupCoordinator:
                 ErrorCode.INVALID_GROUP_ID, f"a group id has 1 to {longest} characters"
             )
 
-    def _host(self, group: Group) -> HostedGroup:
+    def _host(self, group: AnyGroup) -> HostedGroup:
         is_durable = self._is_durable(group.group_id)
         catalog = self._catalog if is_durable else IN_MEMORY
         hosted = HostedGroup(group, catalog, self._now_ms, self._respond, self._written)
@@ -283,7 +339,7 @@ class GroupCoordinator:
 
     def _find(self, group_id: str) -> HostedGroup | None:
         hosted = self._groups.get(group_id)
-        return None if hosted is None or hosted.group.state is State.DEAD else hosted
+        return None if hosted is None or kinds.is_dead(hosted.group) else hosted
 
     def _find_known(self, group_id: str) -> HostedGroup:
         """Raises RequestError GROUP_ID_NOT_FOUND."""
@@ -297,7 +353,7 @@ class GroupCoordinator:
         """Raises RequestError GROUP_MAX_SIZE_REACHED when there are too many groups."""
         hosted = self._groups.get(group_id)
         if hosted is not None:
-            if hosted.group.state is State.DEAD:  # its deletion is on the way to the disk
+            if kinds.is_dead(hosted.group):  # its deletion is on the way to the disk
                 hosted.renew(Group(group_id, self.settings))
             return hosted
         if len(self._groups) >= self.settings.groups_max:
@@ -318,7 +374,7 @@ class GroupCoordinator:
         answer = asyncio.get_running_loop().create_future()
         self._parked[token] = answer
         try:
-            step = classic.step(hosted.group, replace(request, token=token), self._steady_ms())
+            step = kinds.step(hosted.group, replace(request, token=token), self._steady_ms())
             self._carry_out(hosted, step)
             return await answer
         finally:
@@ -349,14 +405,14 @@ class GroupCoordinator:
             is_over = not hosted.offsets and is_left_over(group)
         else:
             is_over = not hosted.is_durable and is_left_over(group)
-        if group.state is State.DEAD or is_over:
+        if kinds.is_dead(group) or is_over:
             self._alarm.set(group.group_id, None)
             del self._groups[group.group_id]
 
     def _tick(self, group_id: str) -> None:
         hosted = self._find(group_id)
         if hosted is not None:
-            self._carry_out(hosted, classic.tick(hosted.group, self._steady_ms()))
+            self._carry_out(hosted, kinds.tick(hosted.group, self._steady_ms()))
 
     # Retention
 
@@ -380,10 +436,10 @@ class GroupCoordinator:
         gone = expired(group, hosted.offsets, hosted.emptied_ms, self._retention_ms())
         if len(gone) == len(hosted.offsets) and is_left_over(group):
             log.info("group %r is forgotten: it has no members and no offsets", group_id)
-            self._carry_out(hosted, classic.step(group, Delete(), self._steady_ms()))
+            self._carry_out(hosted, kinds.step(group, Delete(), self._steady_ms()))
         elif gone:
             log.info("%d offsets of group %r have expired", len(gone), group_id)
-            self._carry_out(hosted, classic.forget_offsets(group, gone))
+            self._carry_out(hosted, kinds.forget_offsets(group, gone))
 
 
 def _stopping() -> RequestError:

@@ -1,5 +1,7 @@
 """The words in which doors talk with the group coordinator: `headrace.groups`' own."""
 
+from headrace.groups.consumer_requests import ConsumerHeartbeat
+from headrace.groups.description import GroupType
 from headrace.groups.offsets import Committed
 from headrace.groups.requests import (
     Commit,
@@ -15,6 +17,8 @@ from headrace.groups.states import State
 __all__ = [
     "Commit",
     "Committed",
+    "ConsumerHeartbeat",
+    "GroupType",
     "Heartbeat",
     "Join",
     "Leave",

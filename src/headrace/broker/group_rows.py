@@ -5,23 +5,31 @@ The columns are for people; `state` holds what only the coordinator needs, as JS
 
     {"v": 1, "state": "Stable", "members": [{"id", "instance", "client", "host", "session_ms",
      "rebalance_ms", "protocols": [[name, base64], ...], "assignment": base64}, ...]}
+
+Next-generation groups have "v": 2 and members as `consumer_group_rows` says; their assignor is in
+the column of the protocol, their epoch in that of the generation.
 """
 
 import json
 from base64 import b64decode, b64encode
 from typing import Any, Final
 
+from headrace.broker.consumer_group_rows import members_of, packed_members
 from headrace.catalog.groups import GroupRow
 from headrace.catalog.schema import CatalogError
 from headrace.groups.changes import GroupRecord, MemberRecord
+from headrace.groups.consumer_records import ConsumerGroupRecord
 from headrace.groups.states import State
 
 __all__ = ["record_of", "row_of"]
 
 _VERSION: Final = 1
+_CONSUMER_VERSION: Final = 2
 
 
-def row_of(record: GroupRecord, emptied_ms: int | None) -> GroupRow:
+def row_of(record: GroupRecord | ConsumerGroupRecord, emptied_ms: int | None) -> GroupRow:
+    if isinstance(record, ConsumerGroupRecord):
+        return _consumer_row_of(record, emptied_ms)
     state = {
         "v": _VERSION,
         "state": record.state.value,
@@ -38,10 +46,18 @@ def row_of(record: GroupRecord, emptied_ms: int | None) -> GroupRow:
     )
 
 
-def record_of(row: GroupRow) -> GroupRecord:
+def record_of(row: GroupRow) -> GroupRecord | ConsumerGroupRecord:
     """Raises CatalogError."""
     try:
         state = json.loads(row.state)
+        if state["v"] == _CONSUMER_VERSION:
+            return ConsumerGroupRecord(
+                group_id=row.group_id,
+                state=State(state["state"]),
+                generation=row.generation,
+                assignor=row.protocol or "",
+                members=members_of(state["members"]),
+            )
         if state["v"] != _VERSION:
             raise CatalogError(f"group {row.group_id!r} was saved in format {state['v']}")
         return GroupRecord(
@@ -55,6 +71,23 @@ def record_of(row: GroupRow) -> GroupRecord:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CatalogError(f"group {row.group_id!r} cannot be read: {error!r}") from error
+
+
+def _consumer_row_of(record: ConsumerGroupRecord, emptied_ms: int | None) -> GroupRow:
+    state = {
+        "v": _CONSUMER_VERSION,
+        "state": record.state.value,
+        "members": packed_members(record.members),
+    }
+    return GroupRow(
+        group_id=record.group_id,
+        protocol_type="consumer",
+        generation=record.generation,
+        protocol=record.assignor,
+        leader=None,
+        state=json.dumps(state, separators=(",", ":")).encode(),
+        emptied_ms=emptied_ms,
+    )
 
 
 def _packed(member: MemberRecord) -> dict[str, Any]:

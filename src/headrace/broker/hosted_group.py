@@ -21,13 +21,12 @@ from headrace.catalog.groups import GroupRow
 from headrace.groups.changes import (
     Change,
     GroupDeleted,
-    GroupRecord,
     GroupSaved,
     OffsetsCommitted,
     Reply,
     Step,
 )
-from headrace.groups.group import Group
+from headrace.groups.kinds import AnyGroup, AnyRecord, is_dead, restore
 from headrace.groups.offsets import Committed
 from headrace.groups.requests import Answer, Token
 from headrace.groups.states import State
@@ -78,7 +77,7 @@ class _Outcome:
     """What a batch of changes comes to; writing it is writing them one by one."""
 
     deleted: bool = False
-    saved: GroupRecord | None = None
+    saved: AnyRecord | None = None
     offsets: dict[TopicPartition, Committed | None] = field(default_factory=dict)
     """None: forgotten."""
 
@@ -115,7 +114,7 @@ class HostedGroup:
 
     def __init__(
         self,
-        group: Group,
+        group: AnyGroup,
         catalog: GroupCatalog,
         now_ms: Callable[[], int],
         respond: Respond,
@@ -151,7 +150,7 @@ class HostedGroup:
             self._log_generation()
         collected = self._collected
         collected.changes.extend(step.changes)
-        if self._unsaved and self.group.state is not State.DEAD:
+        if self._unsaved and not is_dead(self.group):
             collected.changes.append(GroupSaved(self.group.record()))
             self._unsaved = False
         collected.replies.extend(step.replies)
@@ -164,10 +163,14 @@ class HostedGroup:
             for token, answer in collected.replies:
                 self._respond(token, answer)
 
-    def renew(self, group: Group) -> None:
+    def renew(self, group: AnyGroup) -> None:
         """Begin anew under the id of a group that was deleted."""
         self.group = group
         self.emptied_ms = None
+
+    def become(self, group: AnyGroup) -> None:
+        """Go on, empty, as a group of the other kind."""
+        self.group = group
 
     def forget_topic(self, topic: str) -> tuple[TopicPartition, ...]:
         """Stop showing offsets of a topic that was deleted with them; returns which are still on
@@ -213,9 +216,9 @@ class HostedGroup:
             self._show(outcome)
             return None
         self._unsaved = self._unsaved or outcome.saved is not None
-        if outcome.deleted and self.group.state is State.DEAD:
+        if outcome.deleted and is_dead(self.group):
             alive = replace(self.group.record(), state=State.EMPTY)
-            self.group = Group.restore(alive, self.group.settings, 0)
+            self.group = restore(alive, self.group.settings, 0)
         return RequestError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "the group cannot be saved now")
 
     async def _persist(self, outcome: _Outcome, now_ms: int) -> None:
@@ -253,7 +256,7 @@ class HostedGroup:
             group.rebalance_reason,
         )
 
-    def _note_emptied(self, record: GroupRecord, now_ms: int) -> None:
+    def _note_emptied(self, record: AnyRecord, now_ms: int) -> None:
         if record.state is not State.EMPTY:
             self.emptied_ms = None
         elif self.emptied_ms is None:

@@ -7,6 +7,7 @@ every change of its own and of earlier steps.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from headrace.groups.consumer_records import ConsumerGroupRecord
 from headrace.groups.requests import Answer, OffsetToCommit, Token
 from headrace.groups.states import State
 
@@ -55,7 +56,7 @@ class GroupRecord:
 class GroupSaved:
     """The whole group: a later one replaces an earlier one."""
 
-    record: GroupRecord
+    record: GroupRecord | ConsumerGroupRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,32 @@
 """What people and metrics are shown of a group."""
 
+from enum import Enum
 from typing import NamedTuple
 
+from headrace.groups.consumer_group import ConsumerGroup
+from headrace.groups.consumer_records import ConsumerMemberRecord
 from headrace.groups.group import Group
 from headrace.groups.states import State
 
-__all__ = ["GroupDescription", "MemberDescription", "describe"]
+__all__ = [
+    "ConsumerGroupDescription",
+    "GroupDescription",
+    "GroupType",
+    "MemberDescription",
+    "describe",
+    "describe_consumer",
+]
+
+
+class GroupType(Enum):
+    """The values are the names that ListGroups shows."""
+
+    CLASSIC = "classic"
+    CONSUMER = "consumer"
 
 
 class MemberDescription(NamedTuple):
-    """`metadata` and `assignment` are empty unless the group is stable."""
+    """`metadata` and `assignment` are empty unless the group is classic and stable."""
 
     member_id: str
     instance_id: str | None
@@ -25,7 +42,8 @@ class GroupDescription(NamedTuple):
     protocol_type: str
     """Empty for a group that only ever committed offsets."""
     protocol: str
-    """Empty unless the group is stable."""
+    """What the members, or in a next-generation group the broker, assign by. Empty unless a
+    classic group is stable."""
     generation: int
     leader: str
     members: tuple[MemberDescription, ...]
@@ -33,9 +51,29 @@ class GroupDescription(NamedTuple):
     """Since the broker started."""
     rebalance_reason: str
     """Of the last one."""
+    type: GroupType
 
 
-def describe(group: Group) -> GroupDescription:
+class ConsumerGroupDescription(NamedTuple):
+    """A next-generation group with all that its members have and shall have."""
+
+    group_id: str
+    state: State
+    generation: int
+    assignor: str
+    members: tuple[ConsumerMemberRecord, ...]
+
+
+def describe_consumer(group: ConsumerGroup) -> ConsumerGroupDescription:
+    record = group.record()
+    return ConsumerGroupDescription(
+        group.group_id, record.state, record.generation, record.assignor, record.members
+    )
+
+
+def describe(group: Group | ConsumerGroup) -> GroupDescription:
+    if isinstance(group, ConsumerGroup):
+        return _describe_consumer(group)
     is_stable = group.state is State.STABLE
     return GroupDescription(
         group_id=group.group_id,
@@ -57,4 +95,30 @@ def describe(group: Group) -> GroupDescription:
         ),
         rebalances=group.rebalances,
         rebalance_reason=group.rebalance_reason,
+        type=GroupType.CLASSIC,
+    )
+
+
+def _describe_consumer(group: ConsumerGroup) -> GroupDescription:
+    return GroupDescription(
+        group_id=group.group_id,
+        state=group.state,
+        protocol_type="consumer",
+        protocol=group.assignor if group.members else "",
+        generation=group.generation,
+        leader="",
+        members=tuple(
+            MemberDescription(
+                member.member_id,
+                member.instance_id,
+                member.client_id,
+                member.client_host,
+                b"",
+                b"",
+            )
+            for member in group.members.values()
+        ),
+        rebalances=group.rebalances,
+        rebalance_reason=group.rebalance_reason,
+        type=GroupType.CONSUMER,
     )

@@ -7,6 +7,8 @@ is empty each offset is kept for the retention time, counted from the later of t
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from headrace.groups.consumer_group import ConsumerGroup
+from headrace.groups.consumer_target import subscribed_topics as subscribed_by_consumers
 from headrace.groups.group import Group
 from headrace.groups.states import State
 from headrace.groups.subscription import subscribed_topics
@@ -24,7 +26,7 @@ class Committed(NamedTuple):
 
 
 def expired(
-    group: Group,
+    group: Group | ConsumerGroup,
     offsets: Mapping[tuple[str, int], Committed],
     emptied_ms: int | None,
     now_ms: int,
@@ -33,7 +35,7 @@ def expired(
     those that the automaton runs on; `emptied_ms` is None for a group that never had members."""
     latest_ms = now_ms - group.settings.offsets_retention_ms
     if group.state is State.STABLE:
-        subscribed = subscribed_topics(group)
+        subscribed = _subscribed(group)
         if subscribed is None:
             return ()
     elif group.state is State.EMPTY and (emptied_ms is None or emptied_ms <= latest_ms):
@@ -47,7 +49,16 @@ def expired(
     )
 
 
-def is_left_over(group: Group) -> bool:
+def _subscribed(group: Group | ConsumerGroup) -> frozenset[str] | None:
+    if isinstance(group, ConsumerGroup):
+        # Which topics a pattern means is known once a member was heard of after a start.
+        return subscribed_by_consumers(group) if group.topics.by_name else None
+    return subscribed_topics(group)
+
+
+def is_left_over(group: Group | ConsumerGroup) -> bool:
     """Whether nobody would miss the group, if it has no offsets either."""
     is_free = group.outsiders_out_until_ms is None
+    if isinstance(group, ConsumerGroup):
+        return group.state is State.EMPTY and is_free
     return group.state is State.EMPTY and not group.pending and is_free

@@ -8,6 +8,7 @@ of the protocol show only as what they let a client do.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from headrace.groups.consumer_requests import ConsumerHeartbeat, ConsumerHeartbeatAnswer
 from headrace.wire.errors import ErrorCode
 
 __all__ = [
@@ -139,7 +140,7 @@ class DeleteOffsets:
     token: Token = 0
 
 
-Request = Join | Sync | Heartbeat | Leave | Commit | Delete | DeleteOffsets
+Request = Join | Sync | Heartbeat | Leave | Commit | Delete | DeleteOffsets | ConsumerHeartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,4 +202,5 @@ Answer = (
     | CommitAnswer
     | DeleteAnswer
     | DeleteOffsetsAnswer
+    | ConsumerHeartbeatAnswer
 )

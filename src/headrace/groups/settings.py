@@ -21,6 +21,15 @@ class GroupSettings:
     new_member_join_timeout_ms: int = 5 * _MINUTE_MS
     """A member that was never answered is dropped after this: it may long be gone."""
 
+    consumer_session_timeout_ms: int = 45_000
+    """group.consumer.session.timeout.ms: of next-generation groups, where the broker decides."""
+    consumer_heartbeat_interval_ms: int = 5_000
+    """group.consumer.heartbeat.interval.ms: what their members are told."""
+    consumer_members_max: int = 10_000
+    """group.consumer.max.size: one more gets GROUP_MAX_SIZE_REACHED."""
+    consumer_topics_max: int = 10_000
+    """Topics that one member of such a group subscribes to by name."""
+
     group_members_max: int = 10_000
     """group.max.size: one more gets GROUP_MAX_SIZE_REACHED."""
     pending_members_max: int = 10_000

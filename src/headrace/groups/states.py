@@ -1,4 +1,4 @@
-"""The states of a classic group and the only ways between them.
+"""The states of a group and, of a classic one, the only ways between them.
 
         REBALANCE           JOINED                ASSIGNED
 Empty ------------> Preparing -------> Completing ---------> Stable
@@ -24,6 +24,9 @@ class State(Enum):
     """Waiting for every member to (re)join."""
     COMPLETING = "CompletingRebalance"
     """A new generation exists; waiting for its leader to hand in the assignment."""
+    RECONCILING = "Reconciling"
+    """Of next-generation groups only, whose states follow from their members: some have not yet
+    what they shall have."""
     STABLE = "Stable"
     DEAD = "Dead"
     """Deleted. No request reaches it; its id is free for a new group."""

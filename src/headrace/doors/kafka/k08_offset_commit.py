@@ -6,6 +6,8 @@
 - a member that commits between JoinGroup and SyncGroup gets REBALANCE_IN_PROGRESS
 - v2-v4 retention_time_ms is not used: offsets live as long as the broker's retention says (KIP-211)
 - v9 a member of a group that does not exist gets GROUP_ID_NOT_FOUND, before ILLEGAL_GENERATION
+- v9 the generation is the member epoch of a next-generation group: STALE_MEMBER_EPOCH if it is
+  another, UNSUPPORTED_VERSION for a member of such a group that asks in an older version
 - v10 topics by id
 """
 
@@ -51,6 +53,11 @@ async def handle(context: RequestContext, request: OffsetCommitRequest) -> Offse
         )
     except RequestError as error:
         errors = [error.code] * len(offsets)
+    if context.api_version < 9:
+        errors = [
+            ErrorCode.UNSUPPORTED_VERSION if error == ErrorCode.STALE_MEMBER_EPOCH else error
+            for error in errors
+        ]
     remaining = iter(errors)
     response = OffsetCommitResponse()
     for name, topic in zip(names, request.topics, strict=True):

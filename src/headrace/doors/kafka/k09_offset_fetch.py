@@ -3,7 +3,8 @@
 - a partition without a commit, or of a group that does not exist, has offset -1 and no error
 - v2 topics=null: everything that the group has committed; v8 many groups
 - v7 require_stable is accepted: without transactions no offset is ever unstable
-- v9 member id and epoch are those of the next-generation protocol, and not looked at
+- v9 a member of a next-generation group says its epoch: STALE_MEMBER_EPOCH if it is another,
+  UNKNOWN_MEMBER_ID if it is none
 - v10 topics by id; offsets of a topic without one are left out of "everything"
 """
 
@@ -71,9 +72,12 @@ async def handle(context: RequestContext, request: OffsetFetchRequest) -> Offset
 def _group(context: RequestContext, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup:
     answer = OffsetFetchResponseGroup(group_id=asked.group_id)
     try:
-        offsets = context.broker.groups.offsets(asked.group_id)
+        groups = context.broker.groups
+        offsets = groups.offsets(asked.group_id)
+        answer.error_code = groups.check_reader(asked.group_id, asked.member_id, asked.member_epoch)
     except RequestError as error:
         answer.error_code = error.code
+    if answer.error_code:
         return answer
     topics = context.broker.topics
     if asked.topics is None:

@@ -1,12 +1,13 @@
 """DescribeGroups (key 15), versions 0-6.
 
 - metadata and assignments are shown while the group is stable
-- a group that does not exist is shown as Dead; v6 says GROUP_ID_NOT_FOUND too
+- a group that does not exist, or is of the next generation (ConsumerGroupDescribe shows those),
+  is shown as Dead; v6 says GROUP_ID_NOT_FOUND too
 """
 
 from functools import partial
 
-from headrace.broker.group_requests import State
+from headrace.broker.group_requests import GroupType, State
 from headrace.doors.kafka.acl_operations import GROUP_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.doors.kafka.side_by_side import in_turns
@@ -37,11 +38,11 @@ def _describe(context: RequestContext, group_id: str) -> DescribedGroup:
         answer.error_code = error.code
         answer.error_message = error.message
         return answer
-    if group is None:
+    if group is None or group.type is not GroupType.CLASSIC:
         answer.group_state = State.DEAD.value
         if context.api_version >= 6:
             answer.error_code = ErrorCode.GROUP_ID_NOT_FOUND
-            answer.error_message = f"there is no group {group_id!r}"
+            answer.error_message = f"there is no classic group {group_id!r}"
         return answer
     answer.group_state = group.state.value
     answer.protocol_type = group.protocol_type

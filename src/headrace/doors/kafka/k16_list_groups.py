@@ -13,24 +13,21 @@ from headrace.wire.messages.k16_list_groups import (
     ListGroupsResponse,
 )
 
-_CLASSIC = "classic"
-
 
 async def handle(context: RequestContext, request: ListGroupsRequest) -> ListGroupsResponse:
     states = {name.lower() for name in request.states_filter}
     types = {name.lower() for name in request.types_filter}
-    if types and _CLASSIC not in types:
-        return ListGroupsResponse()
     return ListGroupsResponse(
         groups=[
             ListedGroup(
                 group_id=group.group_id,
                 protocol_type=group.protocol_type,
                 group_state=group.state.value,
-                group_type=_CLASSIC,
+                group_type=group.type.value,
             )
             for group in context.broker.groups.list()
-            if not states or group.state.value.lower() in states
+            if (not states or group.state.value.lower() in states)
+            and (not types or group.type.value in types)
         ]
     )
 

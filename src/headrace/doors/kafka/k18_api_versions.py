@@ -3,6 +3,7 @@
 - answers what the registry serves, which is what the handlers declare
 - an unknown newer version is answered in version 0 with UNSUPPORTED_VERSION and our own range, so
   that the client can ask again (KIP-511); see `dispatch`
+- v3 the features that are in force
 - v3 client software name and version must look like one, else INVALID_REQUEST
 """
 
@@ -17,7 +18,12 @@ from headrace.wire.messages.k18_api_versions import (
     ApiVersion,
     ApiVersionsRequest,
     ApiVersionsResponse,
+    FinalizedFeatureKey,
+    SupportedFeatureKey,
 )
+
+_FEATURES: Final = {"group.version": 1}
+"""Name and level, in force from the start. group.version 1: next-generation groups (KIP-848)."""
 
 _SOFTWARE: Final = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?")
 
@@ -32,7 +38,12 @@ async def handle(context: RequestContext, request: ApiVersionsRequest) -> ApiVer
     ):
         return ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST)
     keys = [ApiVersion(key, *versions) for key, versions in advertised().items()]
-    return ApiVersionsResponse(api_keys=keys)
+    return ApiVersionsResponse(
+        api_keys=keys,
+        supported_features=[SupportedFeatureKey(name, 0, top) for name, top in _FEATURES.items()],
+        finalized_features_epoch=0,
+        finalized_features=[FinalizedFeatureKey(name, at, at) for name, at in _FEATURES.items()],
+    )
 
 
 API = Api(ApiKey.API_VERSIONS, versions=(0, 4), request=ApiVersionsRequest, handle=handle)

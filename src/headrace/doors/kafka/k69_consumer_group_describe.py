@@ -1,0 +1,96 @@
+"""ConsumerGroupDescribe (key 69), versions 0-1.
+
+- a group that does not exist, or is a classic one, is GROUP_ID_NOT_FOUND: clients then ask
+  DescribeGroups
+- topics that have been deleted since are left out
+"""
+
+from collections.abc import Iterable
+from typing import Final
+from uuid import UUID
+
+from headrace.doors.kafka.acl_operations import GROUP_OPERATIONS
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.messages.k69_consumer_group_describe import (
+    ConsumerGroupDescribeAssignment,
+    ConsumerGroupDescribedGroup,
+    ConsumerGroupDescribeMember,
+    ConsumerGroupDescribeRequest,
+    ConsumerGroupDescribeResponse,
+    ConsumerGroupDescribeTopicPartitions,
+)
+
+_CONSUMER_MEMBER: Final = 1
+
+
+async def handle(
+    context: RequestContext, request: ConsumerGroupDescribeRequest
+) -> ConsumerGroupDescribeResponse:
+    groups = [_describe(context, group_id) for group_id in request.group_ids]
+    if request.include_authorized_operations:
+        for group in groups:
+            if group.error_code == ErrorCode.NONE:
+                group.authorized_operations = GROUP_OPERATIONS
+    return ConsumerGroupDescribeResponse(groups=groups)
+
+
+def _describe(context: RequestContext, group_id: str) -> ConsumerGroupDescribedGroup:
+    answer = ConsumerGroupDescribedGroup(group_id=group_id)
+    try:
+        group = context.broker.groups.describe_consumer(group_id)
+        if group is None:
+            raise RequestError(
+                ErrorCode.GROUP_ID_NOT_FOUND, f"there is no consumer-protocol group {group_id!r}"
+            )
+    except RequestError as error:
+        answer.error_code = error.code
+        answer.error_message = error.message
+        return answer
+    answer.group_state = group.state.value
+    answer.group_epoch = answer.assignment_epoch = group.generation
+    answer.assignor_name = group.assignor
+    answer.members = [
+        ConsumerGroupDescribeMember(
+            member_id=member.member_id,
+            instance_id=member.instance_id,
+            rack_id=member.rack_id,
+            member_epoch=member.epoch,
+            client_id=member.client_id,
+            client_host=member.client_host,
+            subscribed_topic_names=sorted(member.names),
+            subscribed_topic_regex=member.pattern or None,
+            assignment=_assignment(context, member.assigned),
+            target_assignment=_assignment(context, member.target),
+            member_type=_CONSUMER_MEMBER,
+        )
+        for member in group.members
+    ]
+    return answer
+
+
+def _assignment(
+    context: RequestContext, partitions: Iterable[tuple[UUID, int]]
+) -> ConsumerGroupDescribeAssignment:
+    topics: dict[UUID, list[int]] = {}
+    for topic_id, index in partitions:
+        topics.setdefault(topic_id, []).append(index)
+    known = context.broker.topics.by_id
+    return ConsumerGroupDescribeAssignment(
+        topic_partitions=[
+            ConsumerGroupDescribeTopicPartitions(
+                topic_id=topic_id, topic_name=known[topic_id].name, partitions=sorted(indexes)
+            )
+            for topic_id, indexes in topics.items()
+            if topic_id in known
+        ]
+    )
+
+
+API = Api(
+    ApiKey.CONSUMER_GROUP_DESCRIBE,
+    versions=(0, 1),
+    request=ConsumerGroupDescribeRequest,
+    handle=handle,
+)

@@ -1,0 +1,136 @@
+"""The next-generation group protocol (KIP-848) as one function: `(group, request, now)` ->
+`(changes, replies)`. The broker decides who reads what, and each member is moved there by itself.
+
+Where Apache Kafka's coordinator differs, it is by a choice that is safer here:
+
+- the target is computed in the step that begins its epoch, so a group is never "Assigning"
+- a member is told its assignment until it says that it has exactly that
+- a revocation is confirmed only by a heartbeat that follows the answer which asked for it
+- a member that comes with the epoch before is not fenced when it does not say what it has
+- a static member that left for a while has given up its partitions; they wait for it, and whoever
+  shall have them from then on need not wait for its session to end
+"""
+
+from headrace.groups.changes import GroupDeleted, OffsetsCommitted, OffsetsForgotten, Step
+from headrace.groups.consumer_group import ConsumerGroup
+from headrace.groups.consumer_heartbeat import heartbeat
+from headrace.groups.consumer_requests import ConsumerHeartbeat
+from headrace.groups.consumer_target import rebalance
+from headrace.groups.requests import (
+    Commit,
+    CommitAnswer,
+    Delete,
+    DeleteAnswer,
+    Heartbeat,
+    HeartbeatAnswer,
+    Join,
+    JoinAnswer,
+    Leave,
+    LeaveAnswer,
+    Leaving,
+    Request,
+    Sync,
+    SyncAnswer,
+)
+from headrace.wire.errors import ErrorCode
+
+__all__ = ["check_epoch", "forget_offsets", "step", "tick"]
+
+
+def step(group: ConsumerGroup, request: Request, now_ms: int) -> Step:
+    """Serve one request; it is answered at once. Members of the classic protocol are none here."""
+    match request:
+        case ConsumerHeartbeat():
+            heartbeat(group, request, now_ms)
+        case Commit():
+            _commit(group, request, now_ms)
+        case Leave():
+            _remove(group, request)
+        case Delete():
+            _delete(group, request)
+        case Join():
+            refusal = JoinAnswer(ErrorCode.INCONSISTENT_GROUP_PROTOCOL, request.member_id)
+            group.tell(request.token, refusal)
+        case Sync():
+            group.tell(request.token, SyncAnswer(ErrorCode.UNKNOWN_MEMBER_ID))
+        case Heartbeat():
+            group.tell(request.token, HeartbeatAnswer(ErrorCode.UNKNOWN_MEMBER_ID))
+    return _taken(group)
+
+
+def tick(group: ConsumerGroup, now_ms: int) -> Step:
+    """Let time pass; call it when a step's `next_deadline_ms` has come (earlier does no harm)."""
+    silent, slow = [], []
+    for member in group.members.values():
+        if member.deadline_ms <= now_ms:
+            silent.append(member)
+        elif member.revoke_deadline_ms is not None and member.revoke_deadline_ms <= now_ms:
+            slow.append(member)
+    for member in silent + slow:
+        group.remove(member)
+    if silent or slow:
+        names = ", ".join(member.instance_id or member.member_id for member in silent + slow)
+        what = "no heartbeat from" if silent else "partitions were not given up in time by"
+        rebalance(group, f"{what} {names}")
+    deadlines = [member.deadline_ms for member in group.members.values()]
+    deadlines += [
+        member.revoke_deadline_ms
+        for member in group.members.values()
+        if member.revoke_deadline_ms is not None
+    ]
+    group.next_deadline_ms = min(deadlines, default=None)
+    return _taken(group)
+
+
+def forget_offsets(group: ConsumerGroup, partitions: tuple[tuple[str, int], ...]) -> Step:
+    """Offsets that have expired or whose topic is gone."""
+    group.change(OffsetsForgotten(group.group_id, partitions))
+    return _taken(group)
+
+
+def check_epoch(group: ConsumerGroup, member_id: str, epoch: int) -> ErrorCode:
+    """Whether who commits or fetches offsets is where it thinks it is. A tool, without an epoch,
+    may commit while the group is empty."""
+    if epoch < 0 and not group.members:
+        return ErrorCode.NONE
+    member = group.members.get(member_id)
+    if member is None:
+        return ErrorCode.UNKNOWN_MEMBER_ID
+    return ErrorCode.NONE if epoch == member.epoch else ErrorCode.STALE_MEMBER_EPOCH
+
+
+def _commit(group: ConsumerGroup, request: Commit, now_ms: int) -> None:
+    error = check_epoch(group, request.member_id, request.generation)
+    if not error:
+        group.change(OffsetsCommitted(group.group_id, request.offsets))
+    group.tell(request.token, CommitAnswer(error))
+
+
+def _remove(group: ConsumerGroup, request: Leave) -> None:
+    """An administrator sends members away (KIP-345); members themselves leave by heartbeat."""
+    members_before = len(group.members)
+    errors = tuple(_let_go(group, leaving) for leaving in request.members)
+    if len(group.members) < members_before:
+        rebalance(group, "members were removed")
+    group.tell(request.token, LeaveAnswer(errors))
+
+
+def _let_go(group: ConsumerGroup, leaving: Leaving) -> ErrorCode:
+    member_id = leaving.member_id or group.static_ids.get(leaving.instance_id or "", "")
+    error = group.check_member(member_id, leaving.instance_id)
+    if not error:
+        group.remove(group.members[member_id])
+    return error
+
+
+def _delete(group: ConsumerGroup, request: Delete) -> None:
+    error = ErrorCode.NON_EMPTY_GROUP if group.members else ErrorCode.NONE
+    if not error:
+        group.is_deleted = True
+        group.change(GroupDeleted(group.group_id))
+    group.tell(request.token, DeleteAnswer(error))
+
+
+def _taken(group: ConsumerGroup) -> Step:
+    changes, replies = group.take_effects()
+    return Step(changes, replies, group.next_deadline_ms)

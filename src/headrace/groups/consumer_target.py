@@ -1,0 +1,82 @@
+"""Who shall have what: the target assignment, and the group epoch that numbers it."""
+
+from collections import Counter
+from typing import Final
+from uuid import UUID
+
+from headrace.groups.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Subscriber
+from headrace.groups.consumer_group import ConsumerGroup
+from headrace.groups.consumer_member import NOTHING, ConsumerMember
+from headrace.groups.topics_image import TopicFacts, TopicPartition, TopicsImage
+
+__all__ = ["rebalance", "see_topics", "subscribed_topics"]
+
+REASON_LENGTH_MAX: Final = 500
+"""Of the text that people see."""
+
+
+def rebalance(group: ConsumerGroup, reason: str) -> None:
+    """Begin the next epoch: the group's members or what they want have changed."""
+    _begin_epoch(group, _target(group), reason)
+
+
+def see_topics(group: ConsumerGroup, topics: TopicsImage) -> None:
+    """Begin an epoch if what exists now makes a difference to the group."""
+    if topics is group.topics:
+        return
+    sizes_before = _sizes(group)
+    group.topics = topics
+    if group.members and _sizes(group) != sizes_before:
+        target = _target(group)
+        if any(member.target != target[name] for name, member in group.members.items()):
+            _begin_epoch(group, target, "the subscribed topics have changed")
+
+
+def subscribed_topics(group: ConsumerGroup) -> frozenset[str]:
+    """Names of existing topics that any member wants to read."""
+    return frozenset(
+        topic.name for member in group.members.values() for topic in _wanted(group, member)
+    )
+
+
+def _wanted(group: ConsumerGroup, member: ConsumerMember) -> list[TopicFacts]:
+    known = group.topics.by_name
+    wanted = [known[name] for name in member.names if name in known]
+    if member.pattern is not None:
+        matching = group.topics.matching(member.pattern)
+        wanted += [topic for topic in matching if topic.name not in member.names]
+    return wanted
+
+
+def _sizes(group: ConsumerGroup) -> dict[UUID, int]:
+    """Partitions of each subscribed topic, by name."""
+    wanted = {topic for member in group.members.values() for topic in _wanted(group, member)}
+    return {topic.id: topic.partitions for topic in sorted(wanted, key=lambda topic: topic.name)}
+
+
+def _target(group: ConsumerGroup) -> dict[str, frozenset[TopicPartition]]:
+    if not group.members:
+        return {}
+    votes = Counter(member.assignor for member in group.members.values() if member.assignor)
+    group.assignor = votes.most_common(1)[0][0] if votes else DEFAULT_ASSIGNOR
+    subscribers = [
+        Subscriber(
+            member.member_id,
+            member.instance_id,
+            frozenset(topic.id for topic in _wanted(group, member)),
+            member.target,
+        )
+        for member in group.members.values()
+    ]
+    return ASSIGNORS[group.assignor](subscribers, _sizes(group), group.weigh)
+
+
+def _begin_epoch(
+    group: ConsumerGroup, target: dict[str, frozenset[TopicPartition]], reason: str
+) -> None:
+    for member in group.members.values():
+        member.target = target.get(member.member_id, NOTHING)
+    group.generation += 1
+    group.rebalances += 1
+    group.rebalance_reason = reason[:REASON_LENGTH_MAX]
+    group.mark_unsaved()
