@@ -84,7 +84,7 @@ class ConfluentReader(Reader):
         }
         if self.instance:
             config["group.instance.id"] = self.instance
-        consumer = Consumer(config)
+        consumer = Consumer({name: value for name, value in config.items() if value is not None})
         consumer.subscribe([TOPIC])
         return consumer
 
