@@ -151,7 +151,7 @@ class Churn(RuleBasedStateMachine):
     @rule(
         target=clients,
         instance=st.sampled_from([None, None, "one", "two"]),
-        assignor=st.sampled_from(["uniform", "range", "balanced"]),
+        assignor=st.sampled_from(["uniform", "range"]),
         pattern=st.sampled_from(["", "", "a|c.*"]),
     )
     def start(self, instance: str | None, assignor: str, pattern: str) -> Client:

@@ -27,7 +27,7 @@ from headrace.catalog.configs import BrokerConfigRows
 from headrace.groups.settings import GroupSettings
 from headrace.wire.messages.k32_describe_configs import ConfigSource, ConfigType
 
-__all__ = ["BROKER_CONFIGS", "PARTITIONS_PER_TOPIC_MAX", "BrokerConfigs"]
+__all__ = ["BROKER_CONFIGS", "BROKER_FACTS", "PARTITIONS_PER_TOPIC_MAX", "BrokerConfigs"]
 
 PARTITIONS_PER_TOPIC_MAX: Final = 10_000
 
@@ -159,7 +159,7 @@ _OWN: Final = (
     ),
 )
 
-_FACTS: Final = frozenset({"advertised.listeners", "log.dirs", "node.id"})
+BROKER_FACTS: Final = frozenset({"advertised.listeners", "log.dirs", "node.id"})
 """What the broker is; follows from settings of the server that have names of their own."""
 
 
@@ -223,7 +223,7 @@ class BrokerConfigs:
                 raise invalid(f"{name} and {broker_name} are one setting; keep one of them")
         for name, value in static.items():
             config = lookup(BROKER_CONFIGS, name, "broker")
-            if name in _FACTS:
+            if name in BROKER_FACTS:
                 raise invalid(f"{name} follows from the server's settings and cannot be given")
             config.parse(value)
         return cls(rows, await rows.load_all(), static, facts)

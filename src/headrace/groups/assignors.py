@@ -8,7 +8,7 @@ topic that somebody subscribes to has exactly one reader.
 - `range` of each topic a run of neighbours; members with the same topics get the same numbers of
   each, so that topics of one key can be joined
 - `balanced` as uniform, but of weight: it moves partitions only while that evens out more than
-  SLACK of what a member carries
+  SLACK of what a member carries. Not offered to clients before somebody measures weights
 
 What must not enter: epochs, how a new assignment is brought to the members.
 """
@@ -20,7 +20,7 @@ from uuid import UUID
 
 from headrace.groups.topics_image import TopicPartition
 
-__all__ = ["ASSIGNORS", "DEFAULT_ASSIGNOR", "Assignment", "Subscriber"]
+__all__ = ["ASSIGNORS", "DEFAULT_ASSIGNOR", "Assignment", "Subscriber", "balanced", "unweighed"]
 
 SLACK: Final = 0.1
 """Of the mean load: imbalance that is not worth a move of weighted partitions."""
@@ -85,8 +85,13 @@ def range_(members: Sequence[Subscriber], sizes: Sizes, weigh: Weigh) -> Assignm
     return {member_id: frozenset(partitions) for member_id, partitions in given.items()}
 
 
+def unweighed(_: TopicPartition) -> float:
+    """For assignors that do not look at weights."""
+    return 0.0
+
+
 ASSIGNORS: Final[Mapping[str, Callable[[Sequence[Subscriber], Sizes, Weigh], Assignment]]] = (
-    MappingProxyType({"uniform": uniform, "range": range_, "balanced": balanced})
+    MappingProxyType({"uniform": uniform, "range": range_})
 )
 DEFAULT_ASSIGNOR: Final = "uniform"
 

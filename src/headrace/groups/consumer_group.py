@@ -8,8 +8,6 @@ What must not enter: when to rebalance and who may speak (`consumer_heartbeat`),
 (`consumer_target`), how it gets there (`consumer_reconcile`).
 """
 
-from collections.abc import Mapping
-
 from headrace.groups.assignors import DEFAULT_ASSIGNOR
 from headrace.groups.changes import Change, GroupSaved, Reply
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
@@ -39,8 +37,6 @@ class ConsumerGroup:
         self.owners: dict[TopicPartition, str] = {}
         """Who has, or may still have, each partition."""
         self.topics: TopicsImage = NO_TOPICS
-        self.weights: Mapping[TopicPartition, float] = {}
-        """What partitions carry, as measured, in any one unit; for the assignor `balanced`."""
         self.is_deleted = False
         self.next_deadline_ms: int | None = None
         """No deadline of the group is earlier."""
@@ -153,9 +149,6 @@ class ConsumerGroup:
         self.mark_unsaved()
 
     # Who has what
-
-    def weigh(self, partition: TopicPartition) -> float:
-        return self.weights.get(partition, 0.0)
 
     def give(self, member: ConsumerMember, partitions: Partitions) -> None:
         for partition in partitions:

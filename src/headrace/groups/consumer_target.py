@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Final
 from uuid import UUID
 
-from headrace.groups.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Subscriber
+from headrace.groups.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Subscriber, unweighed
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
 from headrace.groups.topics_image import TopicFacts, TopicPartition, TopicsImage
@@ -68,7 +68,7 @@ def _target(group: ConsumerGroup) -> dict[str, frozenset[TopicPartition]]:
         )
         for member in group.members.values()
     ]
-    return ASSIGNORS[group.assignor](subscribers, _sizes(group), group.weigh)
+    return ASSIGNORS[group.assignor](subscribers, _sizes(group), unweighed)
 
 
 def _begin_epoch(

@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from headrace.broker.broker_configs import BROKER_CONFIGS
+from headrace.broker.broker_configs import BROKER_CONFIGS, BROKER_FACTS
 from headrace.broker.configs import Config, lookup
 from headrace.broker.topic_configs import TOPIC_CONFIGS
 from headrace.server.address import Address
@@ -145,5 +145,5 @@ def _check(section: str, name: str, value: Value) -> None:
         config.parse(value.text)
     except RequestError as refused:
         raise ConfigError(f"{value.place}: {refused.message}") from None
-    if config.read_only:
+    if section == "broker" and name in BROKER_FACTS:
         raise ConfigError(f"{value.place}: {name} says what the broker is, it cannot be set here")
