@@ -52,8 +52,16 @@ def _check(group: ConsumerGroup, request: ConsumerHeartbeat) -> None:
         raise _invalid(f"an instance id has 1 to {settings.instance_id_length_max} characters")
     if request.member_epoch == LEAVE_FOR_A_WHILE and request.instance_id is None:
         raise _invalid("only a member with an instance id can leave for a while")
-    if len(request.names or ()) > settings.consumer_topics_max:
-        raise _invalid(f"a member subscribes to at most {settings.consumer_topics_max} topics")
+    if len(request.rack_id or "") > settings.instance_id_length_max:
+        raise _invalid(f"a rack id has at most {settings.instance_id_length_max} characters")
+    names = request.names or ()
+    if len(names) > settings.consumer_topics_max or (
+        sum(map(len, names)) > settings.member_bytes_max
+    ):
+        raise _invalid(
+            f"a member subscribes to at most {settings.consumer_topics_max} topics, whose names "
+            f"have at most {settings.member_bytes_max} characters together"
+        )
     if request.assignor is not None and request.assignor not in ASSIGNORS:
         raise RequestError(
             ErrorCode.UNSUPPORTED_ASSIGNOR,
@@ -87,7 +95,7 @@ def _attend(
     else:
         member = _known(group, request)
     is_late = member.epoch != request.member_epoch
-    if _update(member, request):
+    if _update(member, request, group.settings.client_id_length_max):
         group.mark_unsaved()
         reason = reason or f"{member.instance_id or member.member_id} subscribes otherwise"
     if reason:
@@ -101,10 +109,11 @@ def _attend(
     says_all = request.owned is not None and request.names is not None
     # Once more until the member says that this is what it has: the answer may have been lost.
     is_news = member.assigned != before or member.reported != member.assigned
+    is_wrong = request.owned is not None and not request.owned <= member.assigned
     return ConsumerHeartbeatAnswer(
         member_id=member.member_id,
         member_epoch=member.epoch,
-        assignment=member.assigned if joins or is_late or says_all or is_news else None,
+        assignment=member.assigned if joins or is_late or says_all or is_news or is_wrong else None,
     )
 
 
@@ -167,7 +176,7 @@ def _succeed(
     return old
 
 
-def _update(member: ConsumerMember, request: ConsumerHeartbeat) -> bool:
+def _update(member: ConsumerMember, request: ConsumerHeartbeat, client_id_length_max: int) -> bool:
     """Note what the request says anew; whether it wants other topics or another assignor."""
     before = member.names, member.pattern, member.assignor
     member.names = member.names if request.names is None else request.names
@@ -177,13 +186,15 @@ def _update(member: ConsumerMember, request: ConsumerHeartbeat) -> bool:
         member.names = request.names or frozenset()
         member.pattern = compiled(request.pattern) if request.pattern else None
         member.assignor = request.assignor
-        member.rack_id, member.client_id = request.rack_id, request.client_id
+        member.rack_id = request.rack_id
+        member.client_id = request.client_id[:client_id_length_max]
         member.client_host = request.client_host
     member.assignor = request.assignor or member.assignor
     if request.rebalance_timeout_ms > 0:
         member.rebalance_timeout_ms = request.rebalance_timeout_ms
     if request.owned is not None:
-        member.reported = request.owned
+        # What it never was given is not kept: it may be any number.
+        member.reported = request.owned & (member.assigned | member.revoking)
     return before != (member.names, member.pattern, member.assignor)
 
 

@@ -16,6 +16,7 @@ have. What must not enter: subscriptions.
 
 import re
 import string
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -24,13 +25,17 @@ __all__ = ["LENGTH_MAX", "STATES_MAX", "PatternError", "TopicPattern", "compiled
 LENGTH_MAX: Final = 4096
 """Characters of an expression; clients join many of them with `|`."""
 
-STATES_MAX: Final = 2000
+STATES_MAX: Final = 1000
 """Of the automaton; counted repetitions (`a{50}`) multiply them."""
+
+MOVES_KEPT_MAX: Final = 2000
+"""Moves remembered of one automaton."""
 
 DEPTH_MAX: Final = 50
 """Groups inside each other."""
 
 CACHED_MAX: Final = 256
+"""Expressions, and classes, kept compiled."""
 
 _ALPHABET: Final = string.ascii_letters + string.digits + "._-"
 _CLASS: Final = re.compile(r"\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]", re.DOTALL)
@@ -54,8 +59,8 @@ class TopicPattern:
         self.expression = expression
         self._steps: list[tuple[frozenset[str], tuple[int, ...]]] = []
         """(characters, next states); without characters: free moves to the next states."""
-        parser = _Parser(expression)
-        tree = parser.parse()
+        self._moves: dict[tuple[frozenset[int], str], frozenset[int]] = {}
+        tree = _Parser(expression).parse()
         self._end = self._add(_EMPTY, ())
         self._start = self._build(tree, self._end)
 
@@ -63,20 +68,29 @@ class TopicPattern:
         """Whether the whole name matches."""
         states = self._closed((self._start,))
         for character in name:
-            states = self._closed(
-                following
-                for state in states
-                for following in self._steps[state][1]
-                if character in self._steps[state][0]
-            )
+            known = self._moves.get((states, character))
+            states = self._move(states, character) if known is None else known
             if not states:
                 return False
         return self._end in states
 
-    def _closed(self, states: "object") -> set[int]:
+    def _move(self, states: frozenset[int], character: str) -> frozenset[int]:
+        """Where `character` leads; remembered, for names are alike."""
+        reached = self._closed(
+            following
+            for state in states
+            for following in self._steps[state][1]
+            if character in self._steps[state][0]
+        )
+        if len(self._moves) >= MOVES_KEPT_MAX:
+            self._moves.clear()
+        self._moves[states, character] = reached
+        return reached
+
+    def _closed(self, states: Iterable[int]) -> frozenset[int]:
         """These states and all that are reached by free moves."""
         found: set[int] = set()
-        todo = list(states)  # type: ignore[call-overload]
+        todo = list(states)
         while todo:
             state = todo.pop()
             if state not in found:
@@ -84,7 +98,7 @@ class TopicPattern:
                 characters, following = self._steps[state]
                 if not characters:
                     todo += following
-        return found
+        return frozenset(found)
 
     def _add(self, characters: frozenset[str], following: tuple[int, ...]) -> int:
         if len(self._steps) >= STATES_MAX:
