@@ -17,7 +17,16 @@ from headrace.groups.consumer_requests import (
     ConsumerHeartbeatAnswer,
 )
 from headrace.groups.group import Group
-from headrace.groups.requests import Commit, Delete, Join, Leave, Leaving, OffsetToCommit, Sync
+from headrace.groups.requests import (
+    Commit,
+    Delete,
+    DeleteOffsets,
+    Join,
+    Leave,
+    Leaving,
+    OffsetToCommit,
+    Sync,
+)
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
 from headrace.groups.topics_image import TopicFacts, TopicsImage
@@ -296,3 +305,19 @@ def test_most_wanted_assignor_is_used(scene: Scene) -> None:
     scene.join("m2", assignor="range")
     scene.join("m3", assignor="uniform")
     assert scene.group.assignor == "range"
+
+
+def test_offsets_of_what_members_read_are_not_deleted(alone: Scene) -> None:
+    answer = alone.ask(DeleteOffsets((("a", 0), ("b", 0))))
+    assert answer.errors == (ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC, ErrorCode.NONE)
+
+
+def test_administrator_fences_all_members_and_their_late_commits(alone: Scene) -> None:
+    offsets = (OffsetToCommit("a", 0, 1, -1, ""),)
+    assert alone.ask(Commit(offsets, fences_members=True)).error is ErrorCode.NONE
+    assert not alone.group.members
+    assert alone.commit("m1", 1) is ErrorCode.UNKNOWN_MEMBER_ID
+    assert alone.commit("", -1) is ErrorCode.UNKNOWN_MEMBER_ID
+    assert alone.join("m1").member_epoch == 3
+    alone.beat("m1", LEAVE)
+    assert alone.commit("", -1) is ErrorCode.NONE

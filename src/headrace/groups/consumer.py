@@ -15,12 +15,14 @@ from headrace.groups.changes import GroupDeleted, OffsetsCommitted, OffsetsForgo
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_heartbeat import heartbeat
 from headrace.groups.consumer_requests import ConsumerHeartbeat
-from headrace.groups.consumer_target import rebalance
+from headrace.groups.consumer_target import rebalance, subscribed_topics
 from headrace.groups.requests import (
     Commit,
     CommitAnswer,
     Delete,
     DeleteAnswer,
+    DeleteOffsets,
+    DeleteOffsetsAnswer,
     Heartbeat,
     HeartbeatAnswer,
     Join,
@@ -48,6 +50,8 @@ def step(group: ConsumerGroup, request: Request, now_ms: int) -> Step:
             _remove(group, request)
         case Delete():
             _delete(group, request)
+        case DeleteOffsets():
+            _delete_offsets(group, request)
         case Join():
             refusal = JoinAnswer(ErrorCode.INCONSISTENT_GROUP_PROTOCOL, request.member_id)
             group.tell(request.token, refusal)
@@ -72,7 +76,11 @@ def tick(group: ConsumerGroup, now_ms: int) -> Step:
         names = ", ".join(member.instance_id or member.member_id for member in silent + slow)
         what = "no heartbeat from" if silent else "partitions were not given up in time by"
         rebalance(group, f"{what} {names}")
-    deadlines = [member.deadline_ms for member in group.members.values()]
+    until_ms = group.outsiders_out_until_ms
+    if until_ms is not None and until_ms <= now_ms:
+        group.outsiders_out_until_ms = until_ms = None
+    deadlines = [] if until_ms is None else [until_ms]
+    deadlines += [member.deadline_ms for member in group.members.values()]
     deadlines += [
         member.revoke_deadline_ms
         for member in group.members.values()
@@ -91,7 +99,7 @@ def forget_offsets(group: ConsumerGroup, partitions: tuple[tuple[str, int], ...]
 def check_epoch(group: ConsumerGroup, member_id: str, epoch: int) -> ErrorCode:
     """Whether who commits or fetches offsets is where it thinks it is. A tool, without an epoch,
     may commit while the group is empty."""
-    if epoch < 0 and not group.members:
+    if epoch < 0 and not group.members and group.outsiders_out_until_ms is None:
         return ErrorCode.NONE
     member = group.members.get(member_id)
     if member is None:
@@ -100,10 +108,23 @@ def check_epoch(group: ConsumerGroup, member_id: str, epoch: int) -> ErrorCode:
 
 
 def _commit(group: ConsumerGroup, request: Commit, now_ms: int) -> None:
-    error = check_epoch(group, request.member_id, request.generation)
+    error = ErrorCode.NONE
+    if request.fences_members and group.members:
+        _fence_everyone(group, now_ms)
+    else:
+        error = check_epoch(group, request.member_id, request.generation)
     if not error:
         group.change(OffsetsCommitted(group.group_id, request.offsets))
     group.tell(request.token, CommitAnswer(error))
+
+
+def _fence_everyone(group: ConsumerGroup, now_ms: int) -> None:
+    """An administrator resets the group while it reads: all join again and find other offsets."""
+    session_ms = group.settings.consumer_session_timeout_ms
+    group.outsiders_out_until_ms = group.in_time(now_ms + session_ms)
+    for member in list(group.members.values()):
+        group.remove(member)
+    rebalance(group, "an administrator reset its offsets")
 
 
 def _remove(group: ConsumerGroup, request: Leave) -> None:
@@ -129,6 +150,23 @@ def _delete(group: ConsumerGroup, request: Delete) -> None:
         group.is_deleted = True
         group.change(GroupDeleted(group.group_id))
     group.tell(request.token, DeleteAnswer(error))
+
+
+def _delete_offsets(group: ConsumerGroup, request: DeleteOffsets) -> None:
+    """Nobody who reads a topic loses its place in it."""
+    read = subscribed_topics(group)
+    named = {name for member in group.members.values() for name in member.names}
+    kept = {topic for topic, _ in request.partitions if topic in read or topic in named}
+    if any(member.pattern for member in group.members.values()) and not group.topics.by_name:
+        kept = {topic for topic, _ in request.partitions}  # what it means is not known yet
+    forgotten = tuple(pair for pair in request.partitions if pair[0] not in kept)
+    if forgotten:
+        group.change(OffsetsForgotten(group.group_id, forgotten))
+    errors = tuple(
+        ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if topic in kept else ErrorCode.NONE
+        for topic, _ in request.partitions
+    )
+    group.tell(request.token, DeleteOffsetsAnswer(errors=errors))
 
 
 def _taken(group: ConsumerGroup) -> Step:

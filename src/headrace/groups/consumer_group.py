@@ -37,6 +37,9 @@ class ConsumerGroup:
         self.owners: dict[TopicPartition, str] = {}
         """Who has, or may still have, each partition."""
         self.topics: TopicsImage = NO_TOPICS
+        self.outsiders_out_until_ms: int | None = None
+        """Set while members that were fenced may take themselves for outsiders: nobody but
+        members may commit."""
         self.is_deleted = False
         self.next_deadline_ms: int | None = None
         """No deadline of the group is earlier."""

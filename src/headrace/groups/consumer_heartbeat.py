@@ -156,6 +156,7 @@ def _enter(group: ConsumerGroup, request: ConsumerHeartbeat) -> tuple[ConsumerMe
         )
     member = ConsumerMember(_record(request))
     group.add(member)
+    group.outsiders_out_until_ms = None
     return member, f"{request.instance_id or request.member_id} joined"
 
 

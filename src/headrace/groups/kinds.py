@@ -64,7 +64,9 @@ def as_consumer(group: Group) -> ConsumerGroup | None:
     """An empty classic group as a next-generation one; None if it has members."""
     if group.state is not State.EMPTY:
         return None
-    return ConsumerGroup(group.group_id, group.settings, group.generation)
+    made = ConsumerGroup(group.group_id, group.settings, group.generation)
+    made.outsiders_out_until_ms = group.outsiders_out_until_ms
+    return made
 
 
 def as_classic(group: ConsumerGroup) -> Group | None:
@@ -73,4 +75,5 @@ def as_classic(group: ConsumerGroup) -> Group | None:
         return None
     classic_group = Group(group.group_id, group.settings)
     classic_group.generation = group.generation
+    classic_group.outsiders_out_until_ms = group.outsiders_out_until_ms
     return classic_group
