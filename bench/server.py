@@ -49,7 +49,7 @@ def serving(directory: str, durability: str, *options: str) -> Iterator[Serving]
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "headrace", "serve", "--data", data),
-            *("--kafka", "127.0.0.1:0", "--durability", durability, *options),
+            *("--kafka", "127.0.0.1:0", "--durability", durability, "--http", "off", *options),
         ],
         stdout=subprocess.PIPE,
         stderr=log,

@@ -1,6 +1,7 @@
 """What all tests share: brokers, in this process and as processes of their own."""
 
 import contextlib
+import os
 import re
 import select
 import signal
@@ -25,6 +26,8 @@ settings.load_profile("headrace")
 # A shell that starts the tests with `&` makes them deaf to Ctrl-C, and what they start with them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Brokers in processes of their own would otherwise all want the default HTTP port.
+os.environ.setdefault("HEADRACE_HTTP", "off")
 
 READY = re.compile(r"ready on kafka://(?P<address>(?P<host>[^ ]+):(?P<port>\d+))")
 

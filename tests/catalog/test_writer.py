@@ -151,3 +151,17 @@ def test_commits_are_synced_in_wal_mode(with_catalog):
         )
 
     assert with_catalog(body) == ["wal", 2, 1]
+
+
+def test_every_commit_is_reported_with_how_many_shared_it(tmp_path):
+    reports = []
+
+    async def body() -> None:
+        catalog = await Catalog.open(str(tmp_path), lambda *report: reports.append(report))
+        await _gather(catalog, *(_insert(f"n{i}") for i in range(100)))
+        await catalog.probe()
+        await catalog.close()
+
+    asyncio.run(body())
+    assert sum(changes for _, changes, _ in reports) == 102
+    assert all(seconds > 0 and not is_failed for seconds, _, is_failed in reports)

@@ -1,8 +1,10 @@
 """headrace group."""
 
+import socket
 from typing import Any
 
 import pytest
+from confluent_kafka import Consumer
 
 Cli = Any
 Spawn = Any
@@ -197,3 +199,69 @@ def test_deleted_groups_are_gone_and_unknown_ones_are_named(cli: Cli, group: str
     assert cli("group", "delete", group, "-y", "--json").object == {"group": "g", "deleted": True}
     assert "GROUP_ID_NOT_FOUND" in cli("group", "delete", group, "-y", code=1).stderr
     assert "group g: there is no such group" in cli("group", "describe", group, code=1).stderr
+
+
+@pytest.fixture
+def http_door(broker: Any) -> Any:
+    """The HTTP door of `broker`, as HOST:PORT."""
+    from headrace.doors.http.listener import HttpListener
+
+    opened: list[HttpListener] = []
+
+    async def open_door(node: Any) -> str:
+        opened.append(HttpListener(node.broker))
+        host, port = await opened[0].bind("127.0.0.1", 0)
+        await opened[0].open()
+        return f"{host}:{port}"
+
+    async def close_door(_: Any) -> None:
+        await opened[0].close()
+
+    yield broker.call(open_door)
+    broker.call(close_door)
+
+
+def test_the_broker_is_asked_for_what_kafka_cannot_say(
+    cli: Cli, group: str, http_door: str
+) -> None:
+    described = cli("group", "describe", group, "--http", http_door, "--json").object
+    assert described["lag_s"] >= 0
+    assert described["stuck"] == []
+    shown = cli("group", "describe", group, "--http", http_door)
+    assert "STUCK" not in shown.text
+    assert "the oldest record to be read is " in shown.text
+
+
+def test_stuck_members_are_named(
+    cli: Cli, group: str, http_door: str, broker: Any, until: Any
+) -> None:
+    watch = broker.node.broker.stuck
+    watch.patience_ms = 1
+    consumer = Consumer(
+        {"bootstrap.servers": broker.bootstrap, "group.id": group, "enable.auto.commit": False}
+    )
+    consumer.subscribe(["t"])
+    try:
+        until(lambda: consumer.poll(0.1) or consumer.assignment(), "an assignment")
+
+        async def look(_: Any) -> None:
+            await watch.look()
+
+        def stuck() -> list[Any]:
+            broker.call(look)
+            asked = ("group", "describe", group, "--http", http_door)
+            found: list[Any] = cli(*asked, "--json").object["stuck"]
+            return found if "STUCK: " in cli(*asked).text else []
+
+        (member,) = until(stuck, "a stuck member")
+        assert member["stuck_for_s"] > 0
+    finally:
+        consumer.close()
+
+
+def test_an_http_door_that_does_not_answer_is_a_failure(cli: Cli, group: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    ran = cli("group", "describe", group, "--http", f"127.0.0.1:{port}", code=1)
+    assert "cannot be asked" in ran.stderr
+    assert "expected HOST:PORT" in cli("group", "describe", group, "--http", "x", code=1).stderr

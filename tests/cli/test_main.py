@@ -124,6 +124,7 @@ def test_the_configuration_can_be_checked_without_serving(spawn: Spawn, tmp_path
     assert ran.lines == [
         f'data = "{tmp_path}/here"  # {file}',
         'kafka = "localhost:0"  # --kafka',
+        'http = "off"  # HEADRACE_HTTP',
         'durability = "fsync"  # default',
         "",
         "[broker]",

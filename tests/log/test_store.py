@@ -174,7 +174,8 @@ def test_a_round_syncs_every_dirty_log_once(tmp_path):
             self.ended += 1
 
     async def scenario():
-        flusher = Flusher(asyncio.get_running_loop(), str(tmp_path))
+        rounds = []
+        flusher = Flusher(asyncio.get_running_loop(), str(tmp_path), rounds.append)
         logs = [Log() for _ in range(500)]
         for log in logs:
             flusher.put(log)
@@ -183,5 +184,8 @@ def test_a_round_syncs_every_dirty_log_once(tmp_path):
                 await asyncio.sleep(0.001)
         await asyncio.to_thread(flusher.close)
         assert {(log.begun, log.ended) for log in logs} == {(1, 1)}
+        (round_,) = rounds
+        assert 0 <= round_.sync_s <= round_.delay_s < 10
+        assert round_.failed == 0
 
     asyncio.run(scenario())

@@ -35,6 +35,7 @@ def test_nothing_said_means_the_defaults(tmp_path: Path, monkeypatch: pytest.Mon
     config = load({}, {})
     assert config == ServerConfig(data_dir=str(tmp_path / "headrace-data"))
     assert config.kafka == Address("127.0.0.1", 9092)
+    assert config.http == Address("127.0.0.1", 9080)
     assert config.durability == "fsync"
     assert config.node_id == 1
     assert not config.sources
@@ -98,7 +99,7 @@ def test_a_relative_data_directory_in_a_file_is_beside_the_file(
     ("text", "message"),
     [
         ('durabilty = "os"', "unknown key durabilty; did you mean durability?"),
-        ("x = 1", "unknown key x; known: advertise, broker, data, durability, kafka, topic"),
+        ("x = 1", "unknown key x; known: advertise, broker, data, durability, http, kafka, topic"),
         ("durability = true", 'durability: expected text, such as durability = "fsync|os", got'),
         ('durability = "disk"', 'durability: expected "fsync" or "os", got "disk"'),
         ('data = ""', "data: expected a directory"),
@@ -211,3 +212,19 @@ def test_what_is_printed_is_a_file_that_means_the_same(write_file: WriteFile) ->
     tomllib.loads(text)
     assert "--broker" in text
     assert load({"config": write_file(text)}, {}) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("off", None), ("0.0.0.0:0", Address("0.0.0.0", 0))],  # noqa: S104
+)
+def test_the_http_door_is_somewhere_or_off(text: str, address: Address | None) -> None:
+    config = load({"http": text}, {"HEADRACE_HTTP": "e:1"})
+    assert config.http == address
+    assert f'http = "{text}"  # --http' in config.lines()
+
+
+def test_what_is_no_address_of_the_http_door_is_refused() -> None:
+    message = refusal({}, {"HEADRACE_HTTP": "no"})
+    assert message.startswith("HEADRACE_HTTP: expected HOST:PORT")
+    assert message.endswith(', or off, got "no"')

@@ -2,7 +2,10 @@
 
 import re
 import signal
+import socket
 import time
+import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from headrace.testing.raw_client import RawClient, batch
 from headrace.wire.messages.k18_api_versions import ApiVersionsRequest, ApiVersionsResponse
 
 READY_S_MAX = 1.0
+STOP_S_MAX = 5.0
 ATTEMPTS = 5
 """The quickest counts: this machine may be busy with something else."""
 
@@ -60,3 +64,39 @@ def test_a_signal_ends_it_cleanly(
     assert process.process.wait(20) == 0
     assert (process.data / "headrace.clean").exists()
     assert re.search(r"INFO headrace stopped cleanly\n$", process.log())
+
+
+def test_the_http_door_is_named_in_the_ready_line_and_answers(broker_process: Any) -> None:
+    process = broker_process("--http", "127.0.0.1:0")
+    found = re.search(r", metrics (http://[^)]+/metrics)\)\n$", process.lines[0])
+    assert found is not None
+    with urllib.request.urlopen(found[1], timeout=10) as answer:  # noqa: S310
+        assert b"\nheadrace_topics 0\n" in answer.read()
+
+
+def test_a_taken_http_port_is_named_with_what_to_do(broker_process: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(AssertionError, match="did not start"):
+            broker_process("--http", address, data=tmp_path / "data")
+    assert (
+        (tmp_path / "data.log")
+        .read_text()
+        .endswith(
+            f"headrace: cannot listen on {address}: Address already in use; "
+            "set --http to another address, or to off\n"
+        )
+    )
+    assert broker_process(data=tmp_path / "data").stop() == 0
+
+
+def test_a_client_of_the_http_door_does_not_hold_up_the_end(broker_process: Any) -> None:
+    process = broker_process("--http", "127.0.0.1:0")
+    found = re.search(r"metrics http://127.0.0.1:(\d+)/", process.lines[0])
+    assert found is not None
+    with socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert client.recv(100)
+        began_s = time.monotonic()
+        assert process.stop() == 0
+        assert time.monotonic() - began_s < STOP_S_MAX

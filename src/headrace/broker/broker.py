@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from headrace.broker.broker_configs import BrokerConfigs
+from headrace.broker.broker_configs import STUCK_CONFIG, BrokerConfigs
 from headrace.broker.group_configs import GroupConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
+from headrace.broker.group_lag import GroupLags
 from headrace.broker.housekeeping import keep_house
 from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
+from headrace.broker.stats import Stats
+from headrace.broker.stuck_watch import StuckWatch
 from headrace.broker.topics import Topic, Topics
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
@@ -69,6 +72,11 @@ def _obstacle(data_dir: str, error: OSError) -> str:
     return f"the data directory {data_dir} cannot be used: {what or error}{where}"
 
 
+def steady_clock_ms() -> int:
+    """Milliseconds that never jump: durations."""
+    return time.monotonic_ns() // 1_000_000
+
+
 def _group_settings(configs: BrokerConfigs) -> GroupSettings:
     return GroupSettings(
         session_timeout_ms_min=configs.integer("group.min.session.timeout.ms"),
@@ -95,7 +103,9 @@ class Broker:
         topics: Topics,
         group_configs: GroupConfigs,
         parts: Parts,
+        stats: Stats,
     ) -> None:
+        self.stats = stats
         self.node_id = options.node_id
         self.durability = options.durability
         self.data_dir = options.data_dir
@@ -120,7 +130,10 @@ class Broker:
             is_durable=group_configs.is_durable,
             take_reset=lambda group_id: group_configs.take_reset(group_id, wall_clock_ms()),
             topics=self._topics_for_groups,
+            stats=stats,
         )
+        self.stuck = StuckWatch(self.groups, topics, configs.integer(STUCK_CONFIG), steady_clock_ms)
+        self.lags = GroupLags(self)
         self._parts = parts
         topics.when_deleted(self._topic_deleted)
 
@@ -142,14 +155,16 @@ class Broker:
     @classmethod
     async def _open(cls, options: BrokerOptions, parts: Parts) -> "Broker":
         os.makedirs(options.data_dir, exist_ok=True)
+        stats = Stats()
         store = LogStore.open(
             options.data_dir,
             durability=options.durability,
             loop=asyncio.get_running_loop(),
             now_ms=wall_clock_ms,
+            report=stats.sync_round,
         )
         parts.add("the logs", store.close)
-        catalog = await Catalog.open(options.data_dir)
+        catalog = await Catalog.open(options.data_dir, stats.catalog_commit)
         parts.add("the catalog", catalog.close)
         configs = await BrokerConfigs.load(
             catalog.configs,
@@ -160,9 +175,11 @@ class Broker:
         topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms)
         parts.add("the topics", topics.close)
         group_configs = await GroupConfigs.load(catalog.group_configs)
-        broker = cls(options, store, catalog, configs, topics, group_configs, parts)
+        broker = cls(options, store, catalog, configs, topics, group_configs, parts, stats)
         parts.add("the groups", broker.groups.close)
         await broker.groups.start()
+        broker.stuck.start()
+        parts.add("the watch for stuck members", broker.stuck.close)
         interval_s = configs.integer("log.retention.check.interval.ms") / 1000
         housekeeping = asyncio.create_task(
             keep_house(topics, broker._retention_clock.now_ms, interval_s), name="housekeeping"
@@ -175,6 +192,15 @@ class Broker:
         self.advertised_host = host
         self.advertised_port = port
         self.configs.facts["advertised.listeners"] = f"PLAINTEXT://{host}:{port}"
+
+    async def can_write_catalog(self) -> bool:
+        """After a commit that failed this tries again: nobody else may, while nobody is served."""
+        if self.stats.catalog_is_failed:
+            try:
+                await self.catalog.probe()
+            except RequestError:
+                return False
+        return True
 
     async def close(self) -> None:
         """Finish what is under way, sync every log, leave the clean-shutdown marker. Idempotent.

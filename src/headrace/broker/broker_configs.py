@@ -27,9 +27,16 @@ from headrace.catalog.configs import BrokerConfigRows
 from headrace.groups.settings import GroupSettings
 from headrace.wire.messages.k32_describe_configs import ConfigSource, ConfigType
 
-__all__ = ["BROKER_CONFIGS", "BROKER_FACTS", "PARTITIONS_PER_TOPIC_MAX", "BrokerConfigs"]
+__all__ = [
+    "BROKER_CONFIGS",
+    "BROKER_FACTS",
+    "PARTITIONS_PER_TOPIC_MAX",
+    "STUCK_CONFIG",
+    "BrokerConfigs",
+]
 
 PARTITIONS_PER_TOPIC_MAX: Final = 10_000
+STUCK_CONFIG: Final = "headrace.group.stuck.ms"
 
 _GROUPS: Final = GroupSettings()
 _MINUTE_MS: Final = 60_000
@@ -112,6 +119,13 @@ _OWN: Final = (
         _GROUPS.session_timeout_ms_min,
         "The shortest session timeout that a consumer may ask for.",
         least=1,
+        read_only=True,
+    ),
+    long(
+        STUCK_CONFIG,
+        60_000,
+        "A group member that has data to read and commits no progress for so long is called stuck.",
+        least=100,
         read_only=True,
     ),
     text("log.dirs", "", "The data directory.", kind=ConfigType.LIST, read_only=True),

@@ -77,6 +77,8 @@ async def fetch(
             if answer.records is not None:
                 answer.records.release()
         raise
+    if not empty_so_far:
+        broker.stats.fetch_bytes.observe(min(max_bytes, RESPONSE_BYTES_MAX) - budget)
     return answers
 
 
@@ -152,6 +154,8 @@ async def _read(
             if records.size_bytes == 0:
                 records.release()
                 records = None
+            else:
+                partition.topic.traffic.fetched_bytes += records.size_bytes
     except RequestError as error:
         if error.code == ErrorCode.OFFSET_OUT_OF_RANGE:
             return Fetched(error, offsets.high_watermark, offsets.last_stable, offsets.start, None)

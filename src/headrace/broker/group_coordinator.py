@@ -26,6 +26,7 @@ from headrace.broker.alarm import Alarm
 from headrace.broker.ephemeral import IN_MEMORY
 from headrace.broker.group_rows import record_of
 from headrace.broker.hosted_group import GroupCatalog, HostedGroup, TopicPartition
+from headrace.broker.stats import Rebalances, Stats
 from headrace.groups import consumer, kinds
 from headrace.groups.changes import Step
 from headrace.groups.consumer_group import ConsumerGroup
@@ -57,6 +58,7 @@ from headrace.groups.requests import (
     Token,
 )
 from headrace.groups.settings import GroupSettings
+from headrace.groups.states import State
 from headrace.groups.topics_image import NO_TOPICS, TopicsImage
 from headrace.wire.errors import ErrorCode, RequestError
 
@@ -90,6 +92,7 @@ class GroupCoordinator:
         is_durable: Callable[[str], bool] = lambda _: True,
         take_reset: Callable[[str], bool] = lambda _: False,
         topics: Callable[[], TopicsImage] = lambda: NO_TOPICS,
+        stats: Stats | None = None,
     ) -> None:
         """`now_ms` is the calendar's time, for what is kept; `steady_ms` never jumps, and sessions
         are measured with it; what has expired is decided by `retention_ms` (default: `now_ms`).
@@ -97,6 +100,7 @@ class GroupCoordinator:
         commit from outside may fence a group's members, once. `topics` are those that exist, for
         groups that the broker assigns."""
         self.settings = settings
+        self._stats = stats or Stats()
         self._catalog = catalog
         self._now_ms = now_ms
         self._steady_ms = steady_ms
@@ -229,6 +233,8 @@ class GroupCoordinator:
             if is_outside and hosted.group.members and self._take_reset(group_id):
                 request = replace(request, fences_members=True)
             code = (await self._ask(hosted, replace(request, offsets=good))).error
+            if not code:
+                self._stats.offsets_committed += len(good)
         return [error or code for error in errors]
 
     def _offset_error(self, offset: OffsetToCommit) -> ErrorCode:
@@ -306,6 +312,11 @@ class GroupCoordinator:
         if hosted is None or not isinstance(hosted.group, ConsumerGroup):
             return None
         return describe_consumer(hosted.group)
+
+    def rebalances(self, group_id: str) -> Rebalances:
+        """Those that ended since the broker started, or since the group was there."""
+        hosted = self._find(group_id)
+        return Rebalances() if hosted is None else hosted.rebalances
 
     async def delete(self, group_id: str) -> None:
         """Delete the group and its offsets, durably.
@@ -390,6 +401,13 @@ class GroupCoordinator:
             parked.set_result(answer)
 
     def _carry_out(self, hosted: HostedGroup, step: Step) -> None:
+        group = hosted.group
+        if isinstance(group, Group):  # next-generation groups never stop for a rebalance
+            is_rebalancing = group.state in (State.PREPARING, State.COMPLETING)
+            took_s = hosted.rebalances.note(is_rebalancing, self._steady_ms())
+            if took_s is not None:
+                self._stats.rebalance_duration.observe(took_s)
+                self._stats.rebalance_causes[group.rebalance_cause.value] += 1
         hosted.carry_out(step)
         if self._groups.get(hosted.group.group_id) is hosted:
             self._alarm.set(hosted.group.group_id, step.next_deadline_ms)

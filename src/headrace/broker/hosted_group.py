@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from headrace.broker.ephemeral import IN_MEMORY
 from headrace.broker.group_rows import row_of
+from headrace.broker.stats import Rebalances
 from headrace.catalog.groups import GroupRow
 from headrace.groups.changes import (
     Change,
@@ -110,6 +111,7 @@ class HostedGroup:
         "emptied_ms",
         "group",
         "offsets",
+        "rebalances",
     )
 
     def __init__(
@@ -122,6 +124,7 @@ class HostedGroup:
     ) -> None:
         """`written` is called when nothing is being written any more."""
         self.group = group
+        self.rebalances = Rebalances()
         self.offsets: dict[TopicPartition, Committed] = {}
         """Durably committed. Read freely."""
         self.emptied_ms: int | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from headrace.broker.offline_log import OfflineLog
+from headrace.broker.stats import Traffic
 from headrace.broker.topic_configs import TopicConfig
 from headrace.catalog.topics import TopicRow
 from headrace.log.contract import PartitionLog
@@ -32,17 +33,26 @@ class Partition:
     def is_offline(self) -> bool:
         return isinstance(self.log, OfflineLog)
 
+    def is_usable(self) -> bool:
+        """False if the log could not be opened, and also if it failed since."""
+        try:
+            self.log.offsets()
+        except RequestError:
+            return False
+        return True
+
 
 class Topic:
     """What exists under a name. `config` is replaced whole, `partitions` only grows."""
 
-    __slots__ = ("config", "created_ms", "id", "name", "partitions")
+    __slots__ = ("config", "created_ms", "id", "name", "partitions", "traffic")
 
     def __init__(self, row: TopicRow, config: TopicConfig, logs: Iterable[PartitionLog]) -> None:
         self.id = row.id
         self.name = row.name
         self.created_ms = row.created_ms
         self.config = config
+        self.traffic = Traffic()
         self.partitions = [Partition(self, index, log) for index, log in enumerate(logs)]
 
 

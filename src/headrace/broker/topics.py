@@ -115,6 +115,16 @@ class Topics:
             )
         return topic.partitions[index]
 
+    def offline_partitions(self) -> list[tuple[str, int]]:
+        """(topic, partition) of those whose log cannot be used, whether since the start or since
+        a sync failed."""
+        return [
+            (topic.name, partition.index)
+            for topic in self.by_name.values()
+            for partition in topic.partitions
+            if not partition.is_usable()
+        ]
+
     def when_deleted(self, watcher: Callable[[Topic], None]) -> None:
         """Call `watcher` once a topic is durably gone; it must not raise."""
         self._deleted_watchers.append(watcher)

@@ -16,7 +16,7 @@ from headrace.catalog.groups import Groups
 from headrace.catalog.offsets import Offsets
 from headrace.catalog.producer_ids import ProducerIdBlocks
 from headrace.catalog.topics import TopicRows
-from headrace.catalog.writer import Writer
+from headrace.catalog.writer import Report, Writer
 
 __all__ = ["Catalog"]
 
@@ -36,22 +36,30 @@ class Catalog:
         self.producer_ids = ProducerIdBlocks(writer)
 
     @classmethod
-    async def open(cls, directory: str) -> "Catalog":
-        """Open `directory`/catalog.db, creating it if there is none.
+    async def open(cls, directory: str, report: Report | None = None) -> "Catalog":
+        """Open `directory`/catalog.db, creating it if there is none; `report` as in `Writer`.
 
         Raises CatalogError (headrace.catalog.schema) if it is damaged, newer, or not ours,
         RequestError if it cannot be written.
         """
-        writer = await Writer.open(os.path.join(directory, "catalog.db"))
+        writer = await Writer.open(os.path.join(directory, "catalog.db"), report)
         try:
             return cls(writer, await writer.run(_cluster_id))
         except BaseException:
             await writer.close()
             raise
 
+    async def probe(self) -> None:
+        """Write something that changes nothing, durably. Raises RequestError if that fails."""
+        await self._writer.run(_touch)
+
     async def close(self) -> None:
         """Finish the changes under way, then close the file. Idempotent. Raises CatalogError."""
         await self._writer.close()
+
+
+def _touch(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE meta SET value = value WHERE name = 'cluster_id'")
 
 
 def _cluster_id(db: sqlite3.Connection) -> str:

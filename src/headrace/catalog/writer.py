@@ -19,6 +19,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
@@ -27,7 +28,7 @@ from headrace.catalog.reserve import MAPPED_BYTES, RESERVE_BYTES, allocate, give
 from headrace.catalog.schema import CatalogError, prepare
 from headrace.wire.errors import ErrorCode, RequestError
 
-__all__ = ["Writer"]
+__all__ = ["Report", "Writer"]
 
 WAITING_CHANGES_MAX: Final = 4096
 """Changes handed in and not answered; who comes later waits before handing in."""
@@ -47,6 +48,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], T]
+Report = Callable[[float, int, bool], None]
+"""Seconds that a commit took, the changes that shared it, whether it failed."""
 
 
 class _Pending(Generic[T]):
@@ -62,9 +65,13 @@ class _Pending(Generic[T]):
 class Writer:
     """Owns the connection; use `open`, then `run` from the loop's thread, then `close`."""
 
-    def __init__(self, path: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, path: str, loop: asyncio.AbstractEventLoop, report: Report | None = None
+    ) -> None:
+        """`report` is called on the loop after every commit."""
         self._path = path
         self._loop = loop
+        self._report = report
         self._room = asyncio.Semaphore(WAITING_CHANGES_MAX)
         self._waiting: deque[_Pending[Any]] = deque()
         self._wake = threading.Condition()
@@ -75,9 +82,9 @@ class Writer:
         self._closed: asyncio.Future[None] = loop.create_future()
 
     @classmethod
-    async def open(cls, path: str) -> "Writer":
+    async def open(cls, path: str, report: Report | None = None) -> "Writer":
         """Open or create the file at `path`. Raises CatalogError."""
-        writer = cls(path, asyncio.get_running_loop())
+        writer = cls(path, asyncio.get_running_loop(), report)
         writer._thread.start()
         await writer._opened
         return writer
@@ -118,8 +125,12 @@ class Writer:
             return
         self._tell(self._opened)
         while group := self._next_group():
-            self._commit(connection, group)
+            began_s = time.perf_counter()
+            is_done = self._commit(connection, group)
+            took_s = time.perf_counter() - began_s
             self._loop.call_soon_threadsafe(_answer, group)
+            if self._report is not None:
+                self._loop.call_soon_threadsafe(self._report, took_s, len(group), not is_done)
         try:
             connection.close()
         except sqlite3.Error as error:
@@ -158,14 +169,15 @@ class Writer:
             count = min(len(self._waiting), GROUP_CHANGES_MAX)
             return [self._waiting.popleft() for _ in range(count)]
 
-    def _commit(self, connection: sqlite3.Connection, group: list[_Pending[Any]]) -> None:
+    def _commit(self, connection: sqlite3.Connection, group: list[_Pending[Any]]) -> bool:
+        """Whether the changes are durable; else every one of them has its error."""
         if not self._failed:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 for pending in group:
                     _apply(connection, pending)
                 connection.execute("COMMIT")
-                return
+                return True
             except sqlite3.Error as error:
                 reason = str(error)
                 self._undo(connection, error)
@@ -174,6 +186,7 @@ class Writer:
         refusal = f"the catalog {self._path} cannot be written: {reason}"
         for pending in group:
             pending.error = RequestError(ErrorCode.KAFKA_STORAGE_ERROR, refusal)
+        return False
 
     def _undo(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
         """After an error of the disk: be ready for the next group, or for none."""

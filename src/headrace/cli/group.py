@@ -9,16 +9,21 @@ With --json one object a line, with these keys:
     reset     group, executed, partitions [topic, partition, old, new, start, end]
     delete    group, deleted
 
+`describe` with --http also has lag_s, stuck [member_id, client_id, stuck_for_s].
+
 `committed`, `old` and `new` are the offsets read next. What must not enter: anything that only
-Headrace would understand.
+Headrace would understand, but for what --http asks (`group_seen`).
 """
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import typer
 
 from headrace.cli.connection import Connection
 from headrace.cli.deletion import report_deleted
 from headrace.cli.failure import Exit, Failure, also, note, reporting
 from headrace.cli.group_reset import reset
+from headrace.cli.group_seen import SeenGroup, ask
 from headrace.cli.group_state import Group, PartitionState, find_group, state_name
 from headrace.cli.options import Groups, Json, Yes, command_group, confirm, with_connection
 from headrace.cli.output import count_text, print_json, print_table
@@ -31,6 +36,16 @@ app.command("reset")(reset)
 _LIST_HEADINGS: Final = ("GROUP", "STATE", "TYPE")
 _LAG_HEADINGS: Final = ("TOPIC", "PARTITION", "COMMITTED", "START", "END", "LAG", "CLIENT")
 _MEMBER_HEADINGS: Final = ("MEMBER", "CLIENT", "HOST", "PARTITIONS")
+
+
+Http = Annotated[
+    str | None,
+    typer.Option(
+        "--http",
+        metavar="HOST:PORT",
+        help="Ask the broker's HTTP door too: lag in seconds, stuck members.",
+    ),
+]
 
 
 @app.command("list")
@@ -59,22 +74,25 @@ def list_(connection: Connection, json_output: Json = False) -> Exit:
 @app.command("describe")
 @reporting
 @with_connection
-def describe(connection: Connection, groups: Groups, json_output: Json = False) -> Exit:
+def describe(
+    connection: Connection, groups: Groups, http: Http = None, json_output: Json = False
+) -> Exit:
     """Show members, committed offsets and lag."""
     admin = connection.admin()
     code = Exit.OK
     for index, name in enumerate(groups):
         try:
             found = find_group(connection, admin, name)
+            seen = None if http is None else ask(http, name, connection.timeout_s)
         except Failure as failure:
             code = also(failure)
             continue
         if json_output:
-            print_json(_described(found))
+            print_json(_described(found) | _seen(seen))
             continue
         if index:
             print()
-        _show(found)
+        _show(found, seen)
     return code
 
 
@@ -105,6 +123,12 @@ def _described(group: Group) -> dict[str, Any]:
     }
 
 
+def _seen(seen: SeenGroup | None) -> dict[str, Any]:
+    if seen is None:
+        return {}
+    return {"lag_s": seen.lag_s, "stuck": [member._asdict() for member in seen.stuck]}
+
+
 def _partition(part: PartitionState) -> dict[str, Any]:
     return {
         "topic": part.topic,
@@ -117,12 +141,19 @@ def _partition(part: PartitionState) -> dict[str, Any]:
     }
 
 
-def _show(group: Group) -> None:
+def _show(group: Group, seen: SeenGroup | None) -> None:
     assignor = f", {group.assignor}" if group.assignor else ""
     print(
         f"{group.name}: {group.state}, {count_text(len(group.members), 'member')}, "
         f"lag {group.lag:,} ({group.type}{assignor}, coordinator {group.coordinator})"
     )
+    if seen is not None and seen.lag_s:
+        print(f"  the oldest record to be read is {seen.lag_s:,.1f} s old")
+    for member in seen.stuck if seen is not None else ():
+        print(
+            f"  STUCK: {member.member_id} ({member.client_id}) is alive, has records to read and "
+            f"has committed no progress for {member.stuck_for_s:,.0f} s"
+        )
     if group.partitions:
         print()
         print_table(

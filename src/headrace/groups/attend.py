@@ -2,6 +2,7 @@
 (OffsetCommit); and an administrator's: away with the group (DeleteGroups) or with some of its
 offsets (OffsetDelete)."""
 
+from headrace.groups.causes import Cause
 from headrace.groups.changes import GroupDeleted, OffsetsCommitted, OffsetsForgotten
 from headrace.groups.group import Group
 from headrace.groups.rebalance import call_in, end_join_phase_if_complete
@@ -43,7 +44,7 @@ def leave(group: Group, request: Leave, now_ms: int) -> None:
     group.tell(request.token, LeaveAnswer(errors))
     if len(group.members) < members_before:
         gone = ", ".join(leaving.instance_id or leaving.member_id for leaving in request.members)
-        call_in(group, now_ms, f"{gone} left")
+        call_in(group, now_ms, Cause.LEFT, f"{gone} left")
     elif group.state is State.PREPARING:
         end_join_phase_if_complete(group, now_ms)
 
@@ -81,7 +82,7 @@ def _fence_everyone(group: Group, now_ms: int) -> None:
     group.outsiders_out_until_ms = group.in_time(now_ms + longest_ms)
     for member_id in list(group.members):
         group.remove(member_id)
-    call_in(group, now_ms, "an administrator reset its offsets")
+    call_in(group, now_ms, Cause.RESET, "an administrator reset its offsets")
 
 
 def _commit_refusal(group: Group, request: Commit) -> ErrorCode:

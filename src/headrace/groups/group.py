@@ -8,6 +8,7 @@ What must not enter: when to rebalance (`rebalance`), what a request may do (the
 from collections import Counter
 from collections.abc import Iterable
 
+from headrace.groups.causes import Cause
 from headrace.groups.changes import Change, GroupRecord, GroupSaved, Reply
 from headrace.groups.member import Member
 from headrace.groups.requests import Answer, JoinAnswer, JoinedMember, SyncAnswer, Token
@@ -54,6 +55,7 @@ class Group:
         """No deadline of the group is earlier."""
 
         self.rebalances = 0
+        self.rebalance_cause = Cause.UNKNOWN
         self.rebalance_reason = ""
         self._protocol_counts: Counter[str] = Counter()
         self._changes: list[Change] = []

@@ -5,6 +5,7 @@ KIP-345) that comes without an id takes over the place of its predecessor, and i
 the assignment too, if it still wants the same topics.
 """
 
+from headrace.groups.causes import Cause
 from headrace.groups.group import Group
 from headrace.groups.member import Member, rebalance_timeout_ms
 from headrace.groups.rebalance import call_in
@@ -22,7 +23,7 @@ def join(group: Group, request: Join, now_ms: int) -> None:
         # It would be the one too many of the next generation; waiting for it would be in vain.
         group.remove(request.member_id)
         group.tell(request.token, JoinAnswer(error))
-        call_in(group, now_ms, f"{request.member_id} no longer fits into the group")
+        call_in(group, now_ms, Cause.TOO_MANY, f"{request.member_id} no longer fits into the group")
     elif error:
         group.tell(request.token, JoinAnswer(error, request.member_id))
     elif request.member_id in group.members:
@@ -80,7 +81,7 @@ def _enter(group: Group, request: Join, member_id: str, now_ms: int) -> None:
     group.add(member)
     group.gathered_more = True
     group.park_join(member, request.token)
-    call_in(group, now_ms, _because(request, f"{member_id} joined"))
+    call_in(group, now_ms, Cause.JOINED, _because(request, f"{member_id} joined"))
 
 
 def _join_again(group: Group, request: Join, now_ms: int) -> None:
@@ -95,7 +96,9 @@ def _join_again(group: Group, request: Join, now_ms: int) -> None:
     if is_news:
         _update(group, member, request)
         group.park_join(member, request.token)
-        call_in(group, now_ms, _because(request, f"{member.member_id} joined again"))
+        call_in(
+            group, now_ms, Cause.REJOINED, _because(request, f"{member.member_id} joined again")
+        )
     else:
         group.heard_of(member, now_ms)
         group.tell(request.token, group.joined(member))
@@ -116,7 +119,7 @@ def _succeed(group: Group, request: Join, old_id: str, now_ms: int) -> None:
         group.tell(request.token, _taken_over(group, member, request, leader_before))
         return
     group.park_join(member, request.token)
-    call_in(group, now_ms, _because(request, f"{member.instance_id} came back"))
+    call_in(group, now_ms, Cause.RETURNED, _because(request, f"{member.instance_id} came back"))
 
 
 def _taken_over(group: Group, member: Member, request: Join, leader_before: str) -> JoinAnswer:

@@ -7,6 +7,7 @@ longest of their rebalance timeouts is over. Static members that have not joined
 
 from typing import Final
 
+from headrace.groups.causes import Cause
 from headrace.groups.group import Group
 from headrace.groups.requests import SyncAnswer
 from headrace.groups.states import Event, State
@@ -18,11 +19,12 @@ REASON_LENGTH_MAX: Final = 500
 """Of the text that people see; it can name every member, and quote clients."""
 
 
-def call_in(group: Group, now_ms: int, reason: str) -> None:
+def call_in(group: Group, now_ms: int, cause: Cause, reason: str) -> None:
     """Membership has changed: start a rebalance, or see whether the one under way is complete."""
     if group.state is State.PREPARING:
         end_join_phase_if_complete(group, now_ms)
         return
+    group.rebalance_cause = cause
     group.rebalance_reason = reason[:REASON_LENGTH_MAX]
     was_empty = group.state is State.EMPTY
     _end_sync_phase(group, now_ms)

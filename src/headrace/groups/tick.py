@@ -1,5 +1,6 @@
 """What time does to a group: ids and sessions lapse, phases end."""
 
+from headrace.groups.causes import Cause
 from headrace.groups.group import Group
 from headrace.groups.rebalance import call_in, end_join_phase, end_join_phase_if_complete
 from headrace.groups.states import State
@@ -17,7 +18,7 @@ def tick(group: Group, now_ms: int) -> None:
         for member_id in late:
             group.remove(member_id)
         if late:
-            call_in(group, now_ms, f"no SyncGroup in time from {', '.join(late)}")
+            call_in(group, now_ms, Cause.NO_SYNC, f"no SyncGroup in time from {', '.join(late)}")
     if _is_due(group.outsiders_out_until_ms, now_ms):
         group.outsiders_out_until_ms = None
     group.next_deadline_ms = min(
@@ -38,7 +39,7 @@ def _lapse(group: Group, now_ms: int) -> None:
     for member_id in silent:
         group.remove(member_id)
     if silent:
-        call_in(group, now_ms, f"no heartbeat from {', '.join(silent)}")
+        call_in(group, now_ms, Cause.SESSION_ENDED, f"no heartbeat from {', '.join(silent)}")
     elif pending and group.state is State.PREPARING:
         end_join_phase_if_complete(group, now_ms)
 

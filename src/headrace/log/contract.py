@@ -27,6 +27,7 @@ __all__ = [
     "PartitionLog",
     "ProducerSnapshot",
     "Slice",
+    "SyncRound",
     "TimestampedOffset",
 ]
 
@@ -80,6 +81,18 @@ class Slice(NamedTuple):
     cold: bool
     """Whether the bytes may be missing from the page cache: warm them off the loop first."""
     release: Callable[[], None]
+
+
+class SyncRound(NamedTuple):
+    """One round of group commit, as it is reported to whoever counts."""
+
+    sync_s: float
+    """What the disk took."""
+    delay_s: float
+    """From the first append that the round was for until its log heard of the outcome: how far
+    readable was behind written."""
+    failed: int
+    """Logs whose sync failed."""
 
 
 class TimestampedOffset(NamedTuple):

@@ -16,12 +16,14 @@ SYNC_THREADS share the round, since concurrent syncs share commits of the file s
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Final, NamedTuple, Protocol
 
 from headrace.log import platform
+from headrace.log.contract import SyncRound
 from headrace.log.files import OpenFile
 from headrace.log.segment import Tail
 from headrace.log.volume import Volume
@@ -67,12 +69,20 @@ def sync_job(job: SyncJob) -> None:
 class Flusher:
     """Made on the loop's thread. The queue holds a log at most once."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, directory: str) -> None:
-        """Raises OSError."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        directory: str,
+        report: Callable[[SyncRound], None] | None = None,
+    ) -> None:
+        """`report` is called on the loop after every round. Raises OSError."""
         self._loop = loop
+        self._report = report
         self._volume = Volume(directory)
         self._arrived: list[Syncable] = []
-        self._queue: SimpleQueue[list[Syncable] | None] = SimpleQueue()
+        self._arrived_s = 0.0
+        """When the first of those came."""
+        self._queue: SimpleQueue[_Arrived | None] = SimpleQueue()
         self._helpers = ThreadPoolExecutor(SYNC_THREADS - 1, thread_name_prefix="headrace-sync")
         self._thread = threading.Thread(target=self._run, name="headrace-flusher", daemon=True)
         self._thread.start()
@@ -81,6 +91,7 @@ class Flusher:
         """Sync this log in the next round. Loop thread only. The round begins when the loop has
         done what is at hand, so that all of that shares it."""
         if not self._arrived:
+            self._arrived_s = time.perf_counter()
             self._loop.call_soon(self._submit)
         self._arrived.append(log)
 
@@ -94,23 +105,26 @@ class Flusher:
 
     def _submit(self) -> None:
         arrived, self._arrived = self._arrived, []
-        self._queue.put(arrived)
+        self._queue.put((arrived, self._arrived_s))
 
     def _run(self) -> None:
         while True:
-            arrived = self._queue.get()
-            if arrived is None:
+            first = self._queue.get()
+            if first is None:
                 return
+            arrived, since_s = first
             while not self._queue.empty():
                 more = self._queue.get()
                 if more is None:
                     self._queue.put(None)
                     break
-                arrived += more
+                arrived += more[0]
+            began_s = time.perf_counter()
             results = self._sync_all([(log, log.begin_sync()) for log in arrived])
+            sync_s = time.perf_counter() - began_s
             if self._loop.is_closed():
                 return
-            self._loop.call_soon_threadsafe(self._tell, results)
+            self._loop.call_soon_threadsafe(self._tell, results, since_s, sync_s)
 
     def _sync_all(self, tasks: "list[_Task]") -> "list[_Result]":
         if len(tasks) > 1 and self._volume.is_worth_syncing(len(tasks)):
@@ -129,15 +143,20 @@ class Flusher:
             results += other.result()
         return results
 
-    def _tell(self, results: "list[_Result]") -> None:
+    def _tell(self, results: "list[_Result]", since_s: float, sync_s: float) -> None:
         """On the loop. Each log hears in a call of its own: a mistake in one is reported by the
         loop and does not keep it from the others."""
         for log, job, error in results[1:]:
             self._loop.call_soon(log.end_sync, job, error)
         log, job, error = results[0]
         log.end_sync(job, error)
+        if self._report is not None:
+            delay_s = time.perf_counter() - since_s
+            failed = sum(error is not None for _, _, error in results)
+            self._report(SyncRound(sync_s, delay_s, failed))
 
 
+_Arrived = tuple[list[Syncable], float]
 _Task = tuple[Syncable, SyncJob]
 _Result = tuple[Syncable, SyncJob, OSError | None]
 

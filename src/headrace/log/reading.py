@@ -16,8 +16,9 @@ from headrace.log.contract import Slice
 from headrace.log.index import SparseIndex
 from headrace.log.indexing import load_index
 from headrace.log.segment import BadBatchError, ReadAt, Segment, reader_of, walk
+from headrace.wire.batch import HEADER_BYTES, BatchHeader, peek
 
-__all__ = ["EMPTY_SLICE", "Cut", "Wanted", "find_cut", "open_segment", "warm"]
+__all__ = ["EMPTY_SLICE", "Cut", "Wanted", "find_cut", "first_header", "open_segment", "warm"]
 
 WARM_PIECE_BYTES: Final = 1024 * 1024
 """Read at once to bring a slice into the page cache."""
@@ -101,6 +102,15 @@ async def warm(slice_: Slice) -> None:
     """Bring a cold slice into the page cache, in a thread. Raises OSError."""
     if slice_.size_bytes:
         await asyncio.to_thread(_read_through, slice_.file, slice_.position, slice_.size_bytes)
+
+
+async def first_header(slice_: Slice) -> BatchHeader | None:
+    """The header of the slice's first batch; None for an empty slice. Raises OSError."""
+    if slice_.size_bytes < HEADER_BYTES:
+        return None
+    where = (slice_.file, HEADER_BYTES, slice_.position)
+    header = await asyncio.to_thread(os.pread, *where) if slice_.cold else os.pread(*where)
+    return peek(header) if len(header) == HEADER_BYTES else None
 
 
 def _read_through(fd: int, position: int, size_bytes: int) -> None:

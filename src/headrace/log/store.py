@@ -26,7 +26,7 @@ from uuid import UUID
 
 from headrace.log import platform, upkeep
 from headrace.log.checkpoint import remove_if_there, write_durably
-from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog
+from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog, SyncRound
 from headrace.log.flusher import Flusher
 from headrace.log.local import LocalLog
 from headrace.log.marks import Marks
@@ -84,8 +84,10 @@ class LogStore:
         durability: Literal["fsync", "os"],
         loop: asyncio.AbstractEventLoop,
         now_ms: Callable[[], int],
+        report: Callable[[SyncRound], None] | None = None,
     ) -> "LogStore":
-        """Take the data directory, created if need be. Raises DataDirectoryInUse, OSError."""
+        """Take the data directory, created if need be; `report` hears on the loop of every round
+        of group commit. Raises DataDirectoryInUse, OSError."""
         directory = os.path.abspath(directory)
         os.makedirs(os.path.join(directory, TOPICS_NAME), exist_ok=True)
         with contextlib.ExitStack() as undo:
@@ -95,7 +97,7 @@ class LogStore:
             was_clean = _take_clean_marker(directory)
             marks = Marks(directory)
             undo.callback(marks.close)
-            flusher = Flusher(loop, directory) if durability == "fsync" else None
+            flusher = Flusher(loop, directory, report) if durability == "fsync" else None
             resources = Resources(loop, flusher, now_ms)
             undo.callback(resources.close)
             store = cls(directory, lock, resources, marks, was_clean=was_clean)

@@ -47,6 +47,7 @@ __all__ = ["Address", "ConfigError", "Durability", "ServerConfig", "load"]
 Durability = Literal["fsync", "os"]
 
 _KAFKA_DEFAULT: Final = Address("127.0.0.1", 9092)
+_HTTP_DEFAULT: Final = Address("127.0.0.1", 9080)
 _KNOWN: Final[Mapping[str, Mapping[str, Config]]] = {
     "broker": BROKER_CONFIGS,
     "topic": TOPIC_CONFIGS,
@@ -63,6 +64,8 @@ class ServerConfig:
     """Where Kafka clients are listened for; port 0 takes a free one."""
     advertise: Address | None = None
     """What clients are told to connect to; None: `kafka`, with the port that was bound."""
+    http: Address | None = _HTTP_DEFAULT
+    """Where monitoring may ask; port 0 takes a free one; None: nowhere."""
     durability: Durability = "fsync"
     node_id: int = 1
     broker: Mapping[str, str] = field(default_factory=dict)
@@ -80,8 +83,9 @@ class ServerConfig:
         """The configuration as a TOML file, each value with its source as a comment."""
         for setting in SETTINGS:
             value = getattr(self, setting.attribute)
-            if value is not None:
-                yield self._line(setting.key, setting.key, str(value))
+            if value is not None or setting.key in self.sources:
+                text = "off" if value is None else str(value)
+                yield self._line(setting.key, setting.key, text)
         for section in SECTIONS:
             values: Mapping[str, str] = getattr(self, section)
             if values:

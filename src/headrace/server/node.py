@@ -6,9 +6,11 @@ handler, prints nothing and leaves the loop as it was.
 
 import contextlib
 import logging
+from functools import partial
 
 from headrace.broker.broker import Broker, BrokerOptions, OpenError
 from headrace.broker.parts import CloseError, Parts
+from headrace.doors.http.listener import HttpListener
 from headrace.doors.kafka.listener import Limits, Listener
 from headrace.server.config import Address, ServerConfig
 
@@ -22,20 +24,28 @@ class StartError(Exception):
 
 
 class Node:
-    """A running broker with its Kafka door open."""
+    """A running broker with its doors open."""
 
     def __init__(
-        self, broker: Broker, kafka: Listener, kafka_address: Address, parts: Parts
+        self,
+        broker: Broker,
+        kafka: Listener,
+        kafka_address: Address,
+        http: HttpListener | None,
+        http_address: Address | None,
+        parts: Parts,
     ) -> None:
         self.broker = broker
+        self.http = http
+        self.http_address = http_address
         self.kafka = kafka
         self.kafka_address = kafka_address
-        self._parts = parts
         """What was bound, not what is advertised."""
+        self._parts = parts
 
     @classmethod
     async def start(cls, config: ServerConfig) -> "Node":
-        """Open the data directory and the port; ready for clients on return. Raises StartError,
+        """Open the data directory and the ports; ready for clients on return. Raises StartError,
         with nothing left open."""
         parts = Parts()
         try:
@@ -60,17 +70,22 @@ class Node:
         )
         parts.add("the broker", broker.close)
         kafka = Listener(broker, _limits(broker))
-        parts.add("the Kafka door", kafka.close)
-        try:
-            host, port = await kafka.bind(config.kafka.host, config.kafka.port)
-        except OSError as error:
-            raise StartError(
-                f"cannot listen on {config.kafka}: {error.strerror or error}"
-            ) from error
-        advertised = config.advertised(port)
+        http = HttpListener(broker) if config.http is not None else None
+        http_address = None
+        if http is not None:
+            parts.add("the HTTP door", http.close)
+        parts.add("the Kafka door", partial(_close_kafka, kafka, http))
+        address = await _bind(kafka, config.kafka, "")
+        if http is not None and config.http is not None:
+            advice = "; set --http to another address, or to off"
+            http_address = await _bind(http, config.http, advice)
+        advertised = config.advertised(address.port)
         broker.advertise(advertised.host, advertised.port)
         kafka.open()
-        return cls(broker, kafka, Address(host, port), parts)
+        if http is not None:
+            http.routes.is_ready = True
+            await http.open()
+        return cls(broker, kafka, address, http, http_address, parts)
 
     async def stop(self) -> None:
         """Drain the doors, then close the broker: what was acknowledged is on the disk. Idempotent.
@@ -78,6 +93,23 @@ class Node:
         Raises CloseError when a part of this failed; the rest is closed all the same.
         """
         await self._parts.close()
+
+
+async def _close_kafka(kafka: Listener, http: HttpListener | None) -> None:
+    """The HTTP door stays open meanwhile, so that whoever watches sees that clients must go."""
+    if http is not None:
+        http.routes.is_ready = False
+    await kafka.close()
+
+
+async def _bind(door: Listener | HttpListener, address: Address, advice: str) -> Address:
+    """What was bound. Raises StartError, which ends with `advice`."""
+    try:
+        return Address(*await door.bind(address.host, address.port))
+    except OSError as error:
+        raise StartError(
+            f"cannot listen on {address}: {error.strerror or error}{advice}"
+        ) from error
 
 
 def _limits(broker: Broker) -> Limits:

@@ -58,6 +58,10 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _metrics_at(node: Node) -> str:
+    return "" if node.http_address is None else f", metrics http://{node.http_address}/metrics"
+
+
 async def _serve(config: ServerConfig) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -71,7 +75,7 @@ async def _serve(config: ServerConfig) -> int:
     try:
         say(
             f"headrace {headrace.__version__} ready on kafka://{node.kafka_address} "
-            f"(data {config.data_dir}, durability {config.durability})"
+            f"(data {config.data_dir}, durability {config.durability}{_metrics_at(node)})"
         )
         await stopping.wait()
         log.info("stopping: draining connections")

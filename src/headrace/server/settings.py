@@ -51,6 +51,15 @@ def _read_durability(text: str) -> str:
     return text
 
 
+def _read_http(text: str) -> Address | None:
+    if text == "off":
+        return None
+    try:
+        return Address.parse(text)
+    except ValueError as expected:
+        raise ValueError(f"{expected}, or off") from None
+
+
 def _read_advertised(text: str) -> Address:
     address = Address.parse(text, port_min=1)
     if address.is_wildcard:
@@ -79,6 +88,13 @@ SETTINGS: Final = (
         "HOST:PORT",
         _read_advertised,
         "address that clients are told to connect to (default: where it listens)",
+    ),
+    Setting(
+        "http",
+        "http",
+        "HOST:PORT|off",
+        _read_http,
+        "serve /metrics, /healthz, /readyz and /groups here (default 127.0.0.1:9080)",
     ),
     Setting(
         "durability",

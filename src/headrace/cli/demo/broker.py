@@ -29,7 +29,7 @@ def serve_command(data: Path, durability: str) -> Callable[[int], list[str]]:
 
     def command(port: int) -> list[str]:
         serve = ["-m", "headrace", "serve", "--data", str(data), "--kafka", f"127.0.0.1:{port}"]
-        return [*_on_leash(), sys.executable, *serve, "--durability", durability]
+        return [*_on_leash(), sys.executable, *serve, "--http", "off", "--durability", durability]
 
     return command
 

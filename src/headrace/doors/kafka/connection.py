@@ -16,10 +16,12 @@ What must not enter: the meaning of a request.
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.doors.kafka import k00_produce, k01_fetch
+from headrace.doors.kafka.answer_errors import errors_in
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.doors.kafka.dispatch import decode_request, encode_response, find_api
 from headrace.doors.kafka.inbox import BuffersExhausted, Inbox
@@ -51,8 +53,10 @@ class Connection:
     """Owned by its listener; every method runs on the event loop."""
 
     __slots__ = (
+        "_answered_at_once",
         "_answering",
         "_answering_key",
+        "_arrived_s",
         "_inbox",
         "_is_draining",
         "_is_serving",
@@ -62,6 +66,7 @@ class Connection:
         "_parked",
         "_reads",
         "_socket",
+        "_stats",
         "_writes",
         "active_at",
         "id",
@@ -85,6 +90,11 @@ class Connection:
         self._answering_key = -1
         self._parked: asyncio.Task[None] | None = None
         """A JoinGroup, which those in PASSING pass."""
+        self._stats = listener.broker.stats
+        self._answered_at_once = 0
+        """Produce requests answered while requests are being handled."""
+        self._arrived_s = 0.0
+        """When the requests being handled were taken up."""
         self._is_draining = False
         self._is_serving = False
         self._writes = False
@@ -119,6 +129,7 @@ class Connection:
             self._close_if_drained()
             return
         self._is_serving = True
+        self._arrived_s = time.perf_counter()
         inbox = self._inbox
         outbox = self._outbox
         try:
@@ -131,6 +142,7 @@ class Connection:
                     return
             inbox.settle()
         except MalformedError as error:
+            self._stats.malformed_requests += 1
             self._refuse(f"malformed request: {error}")
             return
         except (BuffersExhausted, k00_produce.RefusedWithoutAnswer) as error:
@@ -142,6 +154,10 @@ class Connection:
             return
         finally:
             self._is_serving = False
+            if self._answered_at_once:
+                took_s = time.perf_counter() - self._arrived_s
+                self._stats.answered(ApiKey.PRODUCE, took_s, self._answered_at_once)
+                self._answered_at_once = 0
         was_full = not self._outbox.has_room()
         self.flush()
         if self.is_closed:
@@ -191,8 +207,13 @@ class Connection:
 
     def _reserve(self) -> Any:
         slot = self._outbox.reserve()
+        arrived_s = self._arrived_s
 
         def answer(frame: bytes) -> None:
+            if self._is_serving:
+                self._answered_at_once += 1  # all of this turn are counted together
+            else:
+                self._stats.answered(ApiKey.PRODUCE, time.perf_counter() - arrived_s)
             self._fill(slot, [frame])
 
         return answer
@@ -207,15 +228,22 @@ class Connection:
             self._answering = task
 
     async def _fetch(self, request: Any, head: RequestHead, slot: Slot) -> None:
+        arrived_s = self._arrived_s
         parts = await k01_fetch.serve(self._listener.broker, request, head)
+        self._stats.answered(ApiKey.FETCH, time.perf_counter() - arrived_s)
         self._fill(slot, parts)
 
     async def _call(self, api: Api, request: Any, head: RequestHead, slot: Slot) -> None:
+        arrived_s = self._arrived_s
         context = RequestContext(
             self._listener.broker, head.api_version, head.client_id, self.peer_host, self.id
         )
         response = await api.handle(context, request)
-        self._fill(slot, [encode_response(api, head, response)])
+        frame = encode_response(api, head, response)
+        self._stats.answered(api.key, time.perf_counter() - arrived_s)
+        for code in errors_in(response):
+            self._stats.errors[api.key, code] += 1
+        self._fill(slot, [frame])
 
     def _answered(self, task: "asyncio.Task[None]") -> None:
         if task is self._parked:
@@ -228,6 +256,7 @@ class Connection:
             return
         error = task.exception()
         if isinstance(error, MalformedError):
+            self._stats.malformed_requests += 1
             self.close(f"malformed request: {error}")
         elif error is not None:
             log.error("request from %s failed", self.peer, exc_info=error)

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from headrace.broker.append import ACKS_ALL, ACKS_LEADER, ACKS_NONE, AppendDone, Appended, append
+from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.header import RequestHead
 from headrace.wire.produce import (
@@ -100,11 +101,13 @@ def serve(
     refusal = _refusal(request)
     for batch, done in _asked(request, head, reserve()):
         if refusal is not None:
+            broker.stats.errors[ApiKey.PRODUCE, refusal.code] += 1
             done(refusal)
             continue
         try:
             append(broker, batch, acks, done, zstd_allowed=version >= _ZSTD_VERSION)
         except RequestError as error:
+            broker.stats.errors[ApiKey.PRODUCE, error.code] += 1
             done(error)
 
 
@@ -139,6 +142,7 @@ def _append_silently(broker: "Broker", request: ProduceRequest, version: int) ->
         try:
             append(broker, batch, ACKS_NONE, None, zstd_allowed=version >= _ZSTD_VERSION)
         except RequestError as error:
+            broker.stats.errors[ApiKey.PRODUCE, error.code] += 1
             raise RefusedWithoutAnswer(
                 f"an acks=0 batch for partition {batch.partition} was refused: "
                 f"{error.code.name}: {error.message[:MESSAGE_CHARS_MAX]}"

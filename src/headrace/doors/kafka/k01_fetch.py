@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from headrace.broker.fetch import Fetched, Slice, fetch, warm
+from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.fetch import FetchRequest, PartitionAnswer, PartitionWant, write_fetch
 from headrace.wire.header import RequestHead
@@ -29,6 +30,7 @@ log = logging.getLogger("headrace.kafka")
 async def serve(broker: "Broker", request: FetchRequest, head: RequestHead) -> list[bytes | Slice]:
     """The response frame in parts; slices in it are hot and must be released by the sender."""
     if request.session_id != 0 and request.session_epoch > 0:
+        broker.stats.errors[ApiKey.FETCH, ErrorCode.FETCH_SESSION_ID_NOT_FOUND] += 1
         return list(
             write_fetch(
                 [],
@@ -60,6 +62,8 @@ async def serve(broker: "Broker", request: FetchRequest, head: RequestHead) -> l
     )
     parts: list[bytes | Slice] = [head_pieces[0]]
     for answer, piece in zip(answers, head_pieces[1:], strict=True):
+        if answer.error is not None:
+            broker.stats.errors[ApiKey.FETCH, answer.error.code] += 1
         if answer.records is not None:
             parts.append(answer.records)
         parts.append(piece)

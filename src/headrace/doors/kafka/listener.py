@@ -116,6 +116,7 @@ class Listener:
                     len(self.connections),
                 )
                 connected.close()
+                self.broker.stats.connections_refused += 1
                 continue
             self._welcome(connected, f"{address[0]}:{address[1]}")
 
@@ -129,6 +130,8 @@ class Listener:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             self.connections.add(Connection(self, connected, peer, self._next_id))
+            self.broker.stats.connections = len(self.connections)
+            self.broker.stats.connections_accepted += 1
         except OSError as error:  # gone already
             log.debug("%s closed: %s", peer, error)
             connected.close()
@@ -136,6 +139,7 @@ class Listener:
 
     def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
+        self.broker.stats.connections = len(self.connections)
         if not self.connections:
             self._emptied.set()
 

@@ -1,0 +1,161 @@
+"""How far every group is behind, in records and in time; computed when asked, off every hot path.
+
+Lag in time is the age of the next record to be read: now minus its timestamp, which is the
+broker's where the topic stamps append time and the producer's (event time) elsewhere. A record's
+time is that of the batch it is in, read from the batch's header: one read for each committed
+offset that has moved since the last look, at most LOOKUPS_PER_LOOK_MAX of them; beyond that the
+time that was found last stands in, and the groups that had to wait come first next time.
+
+What must not enter: names of metrics, waiting for the disk on the loop.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from headrace.groups.description import GroupDescription
+from headrace.log.reading import first_header
+from headrace.wire.batch import ATTRIBUTE_LOG_APPEND_TIME
+from headrace.wire.errors import RequestError
+
+if TYPE_CHECKING:
+    from headrace.broker.broker import Broker
+    from headrace.broker.topics import Partition
+
+__all__ = ["LOOKUPS_PER_LOOK_MAX", "GroupLag", "GroupLags", "PartitionLag"]
+
+LOOKUPS_PER_LOOK_MAX: Final = 1000
+"""Batch headers read for one look at all groups."""
+PARTITIONS_PER_TURN_MAX: Final = 128
+"""Partitions looked at before the event loop gets its turn."""
+
+
+class PartitionLag(NamedTuple):
+    """`committed` is the offset read next; `lag` counts offsets from there on."""
+
+    topic: str
+    partition: int
+    committed: int
+    committed_ms: int
+    """When, by the calendar."""
+    end: int
+    """The high watermark."""
+    lag: int
+    lag_s: float | None
+    """0 with nothing to read; None where the next record's time is not known."""
+
+
+class GroupLag(NamedTuple):
+    """Partitions that are gone or offline are left out."""
+
+    group: GroupDescription
+    partitions: list[PartitionLag]
+
+
+_Key = tuple[str, str, int]
+
+
+class _Time(NamedTuple):
+    """The record at `offset` of a log (known by identity) is of `timestamp_ms`, -1 if unknown."""
+
+    log: object
+    offset: int
+    timestamp_ms: int
+
+
+class GroupLags:
+    """One for a broker: remembers times between looks. One look at a time (see `measure`)."""
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._times: dict[_Key, _Time] = {}
+        self._looking = asyncio.Lock()
+        self._first = ""
+        """The group to begin with."""
+        self._lookups_left = 0
+        self.postponed = 0
+        """Lookups that had to wait for a later look, since the start."""
+
+    async def measure(self, only: str | None = None) -> list[GroupLag]:
+        """Every group, or `only` one, by id."""
+        async with self._looking:
+            self._lookups_left = LOOKUPS_PER_LOOK_MAX
+            found = [await self._of(group) for group in self._in_turn(only)]
+            if only is None:
+                there = {
+                    (lag.group.group_id, part.topic, part.partition)
+                    for lag in found
+                    for part in lag.partitions
+                }
+                for key in self._times.keys() - there:
+                    del self._times[key]
+            return sorted(found, key=lambda lag: lag.group.group_id)
+
+    def _in_turn(self, only: str | None) -> Iterator[GroupDescription]:
+        if only is not None:
+            group = self._broker.groups.describe(only)
+            if group is not None:
+                yield group
+            return
+        groups = list(self._broker.groups.list())
+        first, self._first = self._first, ""
+        after = [group for group in groups if group.group_id >= first]
+        for group in after + [group for group in groups if group.group_id < first]:
+            yield group
+            if self._lookups_left <= 0 and not self._first:
+                self._first = group.group_id
+
+    async def _of(self, group: GroupDescription) -> GroupLag:
+        partitions: list[PartitionLag] = []
+        committed = dict(self._broker.groups.offsets(group.group_id))
+        for count, ((topic, index), offset) in enumerate(sorted(committed.items()), start=1):
+            if count % PARTITIONS_PER_TURN_MAX == 0:
+                await asyncio.sleep(0)
+            try:
+                partition = self._broker.topics.partition(topic, index)
+                end = partition.log.offsets().high_watermark
+            except RequestError:
+                continue
+            lag = max(0, end - offset.offset)
+            lag_s: float | None = 0.0
+            if lag:
+                key = (group.group_id, topic, index)
+                timestamp_ms = await self._time_at(key, partition, offset.offset)
+                age_ms = self._broker.now_ms() - timestamp_ms
+                lag_s = None if timestamp_ms < 0 else max(0, age_ms) / 1000
+            partitions.append(
+                PartitionLag(topic, index, offset.offset, offset.committed_ms, end, lag, lag_s)
+            )
+        return GroupLag(group, partitions)
+
+    async def _time_at(self, key: _Key, partition: "Partition", offset: int) -> int:
+        known = self._times.get(key)
+        log = partition.log
+        if known is not None and known.log is log and known.offset == offset:
+            return known.timestamp_ms
+        if self._lookups_left <= 0:
+            self.postponed += 1
+            return -1 if known is None or known.log is not log else known.timestamp_ms
+        self._lookups_left -= 1
+        timestamp_ms = await _read_time(partition, offset)
+        self._times[key] = _Time(log, offset, timestamp_ms)
+        return timestamp_ms
+
+
+async def _read_time(partition: "Partition", offset: int) -> int:
+    """Of the record at `offset`, or of the first one if that was deleted; -1 if it has none."""
+    try:
+        start = partition.log.offsets().start
+        found = await partition.log.read(max(offset, start), 1, at_least_one=True)
+    except RequestError:
+        return -1
+    try:
+        header = await first_header(found)
+    except OSError:
+        return -1
+    finally:
+        found.release()
+    if header is None:
+        return -1
+    is_append_time = header.attributes & ATTRIBUTE_LOG_APPEND_TIME
+    return header.max_timestamp if is_append_time else header.base_timestamp

@@ -1,0 +1,101 @@
+"""HTTP/1.1 as far as a GET needs it (RFC 9112): a request's head in, an answer's bytes out.
+
+Pure: bytes and meaning, no sockets and no clock (`connection` has those). Requests with a body are
+refused, since nothing here takes one. What must not enter: which paths exist.
+"""
+
+from http import HTTPStatus
+from typing import Final, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+__all__ = ["HEAD_BYTES_MAX", "Answer", "BadRequest", "Request", "encode", "read_request"]
+
+HEAD_BYTES_MAX: Final = 16 * 1024
+"""Request line and header fields together; more is answered with 431."""
+
+_END: Final = b"\r\n\r\n"
+_METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+class BadRequest(Exception):
+    """The bytes are answered with `status` and the connection is closed."""
+
+    def __init__(self, status: HTTPStatus, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.why = why
+
+
+class Request(NamedTuple):
+    path: str
+    query: dict[str, list[str]]
+    is_head: bool
+    """The client wants the answer's head only."""
+    keep_alive: bool
+
+
+class Answer(NamedTuple):
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+
+def read_request(received: bytearray) -> tuple[Request, int] | None:
+    """The first request in `received` and how many bytes it takes; None until it is all there.
+
+    Raises BadRequest: 400, 405, 413, 431, 505.
+    """
+    end = received.find(_END, 0, HEAD_BYTES_MAX)
+    if end < 0:
+        if len(received) >= HEAD_BYTES_MAX:
+            raise BadRequest(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                f"a request's head has at most {HEAD_BYTES_MAX} bytes",
+            )
+        return None
+    line, *fields = received[:end].decode("latin-1").split("\r\n")
+    parts = line.split(" ")
+    if len(parts) != 3 or not parts[2].startswith("HTTP/"):
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "this port speaks HTTP/1.1")
+    method, target, version = parts
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
+        raise BadRequest(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"{version[:20]} is not served")
+    headers = _read_fields(fields)
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no request here has a body")
+    if method not in _METHODS:
+        raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are served")
+    try:
+        split = urlsplit(target)
+        query = parse_qs(split.query, max_num_fields=16)
+    except ValueError:
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "the request's target is malformed") from None
+    wishes = headers.get("connection", "").lower()
+    keep_alive = "close" not in wishes if version == "HTTP/1.1" else "keep-alive" in wishes
+    return Request(unquote(split.path), query, method == "HEAD", keep_alive), end + len(_END)
+
+
+def _read_fields(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise BadRequest(HTTPStatus.BAD_REQUEST, "a header field is malformed")
+        headers[name.lower()] = value.strip()
+    return headers
+
+
+def encode(answer: Answer, *, keep_alive: bool, is_head: bool = False) -> bytes:
+    """The answer's bytes."""
+    status = answer.status
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        f"Content-Type: {answer.content_type}",
+        f"Content-Length: {len(answer.body)}",
+        "Cache-Control: no-store",
+        f"Connection: {'keep-alive' if keep_alive else 'close'}",
+    ]
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        lines.append("Allow: GET, HEAD")
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return head if is_head else head + answer.body

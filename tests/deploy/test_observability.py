@@ -1,0 +1,111 @@
+"""The board and the alert rules that are shipped name metrics that a real broker has."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from confluent_kafka import Consumer, Producer
+from prometheus_client.parser import text_string_to_metric_families
+
+from headrace.testing import running_broker
+
+SHIPPED = Path(__file__).parents[2] / "deploy" / "observability"
+NAME = re.compile(r"\b(?:headrace|kafka|process)_[a-z0-9_]+\b")
+
+
+@pytest.fixture(scope="module")
+def board() -> Any:
+    return json.loads((SHIPPED / "grafana-board.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((SHIPPED / "alerts.yaml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """The sample and family names of a broker that has produced, consumed and refused."""
+    import urllib.request
+
+    with running_broker(durability="fsync", http=True) as broker:
+        broker.create_topic("t", 1, {"max.message.bytes": "500"})
+        producer = Producer({"bootstrap.servers": broker.bootstrap})
+        producer.produce("t", b"x" * 1000)
+        producer.flush(10)
+        producer.produce("t", b"x")
+        assert producer.flush(10) == 0
+        consumer = Consumer(
+            {
+                "bootstrap.servers": broker.bootstrap,
+                "group.id": "g",
+                "auto.offset.reset": "earliest",
+            }
+        )
+        consumer.subscribe(["t"])
+        while consumer.poll(0.2) is None:
+            pass  # the test's own time limit ends it
+        consumer.commit(asynchronous=False)
+        with urllib.request.urlopen(broker.http_url + "/metrics", timeout=10) as answer:  # noqa: S310
+            text = answer.read().decode()
+        consumer.close()
+    names = set()
+    for family in text_string_to_metric_families(text):
+        names.update(sample.name for sample in family.samples)
+        assert family.samples, f"{family.name} has no sample: the board could not be checked"
+    return names
+
+
+def metrics_in(expression: str) -> set[str]:
+    return set(NAME.findall(re.sub(r'"[^"]*"', "", expression)))
+
+
+def test_every_metric_of_the_board_is_one_that_a_broker_has(board, known):
+    expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    expressions += [variable.get("definition", "") for variable in board["templating"]["list"]]
+    named = set().union(*map(metrics_in, expressions))
+    assert len(named) > 15
+    assert named - known == set()
+
+
+def test_every_metric_of_the_rules_is_one_that_a_broker_has(rules, known):
+    named = set().union(*(metrics_in(rule["expr"]) for rule in rules))
+    assert len(named) > 10
+    assert named - known == set()
+
+
+def test_the_readme_names_metrics_that_exist(known):
+    text = (SHIPPED / "README.md").read_text()
+    named = {name for name in NAME.findall(text) if not name.startswith("headrace_fsync")}
+    assert named - known == set()
+
+
+def test_panels_are_complete_and_do_not_overlap(board):
+    places = set()
+    for panel in board["panels"]:
+        assert panel["title"]
+        assert panel["description"]
+        assert panel["targets"]
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & places, panel["title"]
+        places |= cells
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_rules_say_how_bad_it_is_and_what_it_means(rules):
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    for rule in rules:
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert rule["annotations"]["summary"]
+        assert rule["expr"].count("(") == rule["expr"].count(")")
