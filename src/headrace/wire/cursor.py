@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 from uuid import UUID
 
+from headrace.wire import varint
 from headrace.wire.errors import MalformedError
+from headrace.wire.varint import write_uvarint
 
 __all__ = [
     "check_count",
@@ -33,19 +35,11 @@ _I32: Final = struct.Struct(">i")
 
 
 def read_uvarint(buffer: memoryview, position: int) -> tuple[int, int]:
-    """An unsigned varint of at most 5 bytes and the position after it. Raises MalformedError."""
-    value = shift = 0
-    end = len(buffer)
-    while shift < 35:
-        if position >= end:
-            raise MalformedError("the frame ends inside a varint")
-        byte = buffer[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
-    raise MalformedError("a varint is longer than five bytes")
+    """An unsigned 32-bit varint and the position after it. Raises MalformedError."""
+    try:
+        return varint.read_uvarint(buffer, position)
+    except IndexError:
+        raise MalformedError("the frame ends inside a varint") from None
 
 
 def skip_tagged_fields(buffer: memoryview, position: int) -> int:
@@ -89,13 +83,6 @@ def write_count(out: bytearray, count: int, flexible: bool) -> None:
         write_uvarint(out, count + 1)
     else:
         out += _I32.pack(count)
-
-
-def write_uvarint(out: bytearray, value: int) -> None:
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
 
 
 def take(frame: memoryview, position: int, size: int) -> memoryview:

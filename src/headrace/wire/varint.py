@@ -3,7 +3,7 @@
 Unsigned ones carry the lengths and tags of flexible messages (KIP-482); zigzag ones carry the
 fields inside a record batch (0, -1, 1, -2 ... become 0, 1, 2, 3 ..., so small stays short).
 
-Readers take `bytes` and a position and return (value, next position). They raise MalformedError
+Readers take a buffer and a position and return (value, next position). They raise MalformedError
 for a number too long for its width and IndexError where the bytes end; the callers, which read
 many fields in a row, turn the latter into MalformedError once for all of them.
 """
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-def read_uvarint(data: bytes, position: int) -> tuple[int, int]:
+def read_uvarint(data: bytes | memoryview, position: int) -> tuple[int, int]:
     """An unsigned 32-bit number, one to five bytes."""
     byte = data[position]
     if byte < 0x80:
