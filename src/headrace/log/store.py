@@ -172,10 +172,6 @@ class LogStore:
         facts = os.statvfs(self.directory)
         return facts.f_bavail * facts.f_frsize
 
-    def total_bytes(self) -> int:
-        """What all open logs take."""
-        return sum(log.size_bytes() for log in self._logs.values())
-
     async def close(self) -> None:
         """Close every log, then say that all are, and leave the directory. Idempotent. Raises
         what kept a log from being closed, when the rest is done."""
