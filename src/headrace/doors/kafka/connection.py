@@ -182,7 +182,6 @@ class Connection:
 
     def _handle(self, frame: memoryview) -> None:
         head = read_request_head(frame)
-        self._listener.requests_count += 1
         if head.api_key == ApiKey.PRODUCE:
             self._require_version(head, (k00_produce.FIRST_VERSION, k00_produce.VERSIONS[1]))
             k00_produce.serve(self._listener.broker, frame, head, self._reserve)

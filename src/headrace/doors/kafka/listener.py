@@ -59,7 +59,6 @@ class Listener:
         self.now = now or self.loop.time
         self.pool = BufferPool(limits.receive_bytes_max)
         self.copy_slice = CopySlice()
-        self.requests_count = 0
         self.connections: set[Connection] = set()
         self._sockets: list[socket.socket] = []
         self._to_flush: list[Connection] = []

@@ -45,7 +45,6 @@ class Outbox:
         "_send_from_file",
         "_slots",
         "_socket",
-        "bytes_sent",
     )
 
     def __init__(self, connected: socket.socket, send_from_file: SendSlice = send_file) -> None:
@@ -54,7 +53,6 @@ class Outbox:
         self._slots: deque[Slot] = deque()
         self._parts: deque[Part | memoryview] = deque()
         self._bytes_waiting = 0
-        self.bytes_sent = 0
 
     def reserve(self) -> Slot:
         slot = Slot()
@@ -105,7 +103,6 @@ class Outbox:
                 break
             pieces.append(part)
         sent = self._socket.send(pieces[0]) if len(pieces) == 1 else self._socket.sendmsg(pieces)
-        self.bytes_sent += sent
         self._bytes_waiting -= sent
         for piece in pieces:
             if sent < len(piece):
@@ -116,7 +113,6 @@ class Outbox:
 
     def _send_slice(self, part: Slice) -> None:
         sent = self._send_from_file(self._socket, part)
-        self.bytes_sent += sent
         if sent < part.size_bytes:
             self._parts[0] = part._replace(
                 position=part.position + sent, size_bytes=part.size_bytes - sent
