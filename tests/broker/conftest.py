@@ -212,7 +212,7 @@ class GroupWorld:
     def wait(self, duration_ms: int) -> None:
         self.steady_ms += duration_ms
         self.now_ms += duration_ms
-        self.groups._alarm.ring()
+        self.groups._hosted._alarm.ring()
 
     async def settle(self) -> None:
         """Let everything run that can."""

@@ -25,7 +25,7 @@ def promise(**settings: Any) -> Callable[[Callable[[Any], Coroutine[Any, Any, No
                 await body(world)
                 world.disk.free.set()
                 await world.groups.close()
-                assert not world.groups._parked
+                assert not world.groups._hosted._parked
 
             asyncio.run(run())
 
@@ -165,8 +165,9 @@ async def test_restart_starts_sessions_anew(world):
 @promise()
 async def test_real_timer_ends_the_initial_delay(world):
     clock = asyncio.get_running_loop().time
-    world.groups._alarm._now_ms = world.groups._steady_ms = lambda: int(clock() * 1000)
-    world.groups.settings = GroupSettings(initial_rebalance_delay_ms=20)
+    hosted = world.groups._hosted
+    hosted._alarm._now_ms = hosted._steady_ms = lambda: int(clock() * 1000)
+    hosted._settings = GroupSettings(initial_rebalance_delay_ms=20)
     member_id = (await world.groups.join("g", world.join_request())).member_id
     joined = await asyncio.wait_for(world.groups.join("g", world.join_request(member_id)), 10)
     assert joined.generation == 1
@@ -180,7 +181,7 @@ async def test_closed_connection_leaves_the_member_and_nothing_else(world):
     await world.settle()
     joining.cancel()
     await asyncio.gather(joining, return_exceptions=True)
-    assert not world.groups._parked
+    assert not world.groups._hosted._parked
     assert (await world.groups.join("g", world.join_request(first))).generation == 2
     again = await world.groups.join("g", world.join_request(second))
     assert (again.generation, again.member_id) == (2, second)
