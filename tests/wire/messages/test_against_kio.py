@@ -80,7 +80,7 @@ def random_value(rng: random.Random, hint: Any, kafka_type: str | None) -> Any:
             return rng.random() < 0.5
         case "string":
             return random_text(rng)
-        case "bytes":
+        case "bytes" | "records":
             return rng.randbytes(rng.choice((0, 1, 200)))
         case "uuid":
             return uuid.UUID(int=rng.getrandbits(128))
