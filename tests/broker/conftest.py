@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from headrace.broker.broker_configs import BrokerConfigs
+from headrace.broker.group_configs import GroupConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.topics import Topics
 from headrace.catalog.catalog import Catalog
@@ -258,3 +259,32 @@ class GroupWorld:
 def group_world() -> type[GroupWorld]:
     """`group_world(**settings)` makes a world of groups; its coordinator is not started."""
     return GroupWorld
+
+
+class ConfigRows:
+    """The catalog's part for configurations, in memory."""
+
+    def __init__(self) -> None:
+        self.of_groups: dict[str, dict[str, str]] = {}
+
+    async def start(self, **broker: str) -> GroupConfigs:
+        """What a broker with these configurations (`_` for `.`) knows after a start."""
+        named = {name.replace("_", "."): value for name, value in broker.items()}
+        configs = await BrokerConfigs.load(_NoRows(), broker=named, topic={}, facts={})
+        return await GroupConfigs.load(self, configs)
+
+    async def load_all(self) -> dict[str, dict[str, str]]:
+        return self.of_groups
+
+    async def replace(self, group_id: str, configs: dict[str, str]) -> None:
+        self.of_groups[group_id] = dict(configs)
+
+
+class _NoRows:
+    async def load_all(self) -> dict[str, str]:
+        return {}
+
+
+@pytest.fixture
+def config_rows() -> ConfigRows:
+    return ConfigRows()

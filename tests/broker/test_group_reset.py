@@ -2,20 +2,12 @@
 
 import asyncio
 
-from headrace.broker.group_configs import RESET_UNTIL_MS, GroupConfigs
+from headrace.broker.group_config_table import RESET_UNTIL_MS
 
 
-class Rows:
-    async def load_all(self):
-        return {}
-
-    async def replace(self, group_id, configs):
-        """Nothing outlives the test."""
-
-
-def test_each_permission_is_for_one_group_one_time_and_a_while():
+def test_each_permission_is_for_one_group_one_time_and_a_while(config_rows):
     async def run():
-        configs = await GroupConfigs.load(Rows())
+        configs = await config_rows.start()
 
         async def permit(until):
             values = {} if until is None else {RESET_UNTIL_MS: until}

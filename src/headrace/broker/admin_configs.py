@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.broker.broker_configs import BROKER_CONFIGS
 from headrace.broker.configs import Config, ConfigEntry, invalid, lookup
-from headrace.broker.group_configs import GROUP_CONFIGS
+from headrace.broker.group_config_table import GROUP_CONFIGS
 from headrace.broker.topic import check_topic_name
 from headrace.broker.topic_configs import TOPIC_CONFIGS
 from headrace.wire.errors import ErrorCode, RequestError

@@ -174,7 +174,7 @@ class Broker:
         )
         topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms)
         parts.add("the topics", topics.close)
-        group_configs = await GroupConfigs.load(catalog.group_configs)
+        group_configs = await GroupConfigs.load(catalog.group_configs, configs)
         broker = cls(options, store, catalog, configs, topics, group_configs, parts, stats)
         parts.add("the groups", broker.groups.close)
         await broker.groups.start()

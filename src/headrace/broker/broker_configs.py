@@ -22,9 +22,9 @@ from headrace.broker.configs import (
     lookup,
     text,
 )
+from headrace.broker.coordination_configs import COORDINATION_CONFIGS
 from headrace.broker.topic_configs import BROKER_NAMES, TOPIC_CONFIGS
 from headrace.catalog.configs import BrokerConfigRows
-from headrace.groups.settings import GroupSettings
 from headrace.wire.messages.k32_describe_configs import ConfigSource, ConfigType
 
 __all__ = [
@@ -37,9 +37,6 @@ __all__ = [
 
 PARTITIONS_PER_TOPIC_MAX: Final = 10_000
 STUCK_CONFIG: Final = "headrace.group.stuck.ms"
-
-_GROUPS: Final = GroupSettings()
-_MINUTE_MS: Final = 60_000
 
 # read_only where the value is read once, at the start.
 _OWN: Final = (
@@ -71,56 +68,6 @@ _OWN: Final = (
         read_only=True,
     ),
     boolean("delete.topic.enable", True, "Whether topics may be deleted."),
-    integer(
-        "group.consumer.heartbeat.interval.ms",
-        _GROUPS.consumer_heartbeat_interval_ms,
-        "How often members of next-generation consumer groups are told to report.",
-        least=100,
-        most=60_000,
-        read_only=True,
-    ),
-    integer(
-        "group.consumer.max.size",
-        _GROUPS.consumer_members_max,
-        "Members of one next-generation consumer group.",
-        least=1,
-        read_only=True,
-    ),
-    integer(
-        "group.consumer.session.timeout.ms",
-        _GROUPS.consumer_session_timeout_ms,
-        "After how much silence a member of a next-generation consumer group is given up.",
-        least=1_000,
-        most=1_800_000,
-        read_only=True,
-    ),
-    integer(
-        "group.initial.rebalance.delay.ms",
-        _GROUPS.initial_rebalance_delay_ms,
-        "How long an empty group waits for more members after each one that joins.",
-        read_only=True,
-    ),
-    integer(
-        "group.max.session.timeout.ms",
-        _GROUPS.session_timeout_ms_max,
-        "The longest session timeout that a consumer may ask for.",
-        least=1,
-        read_only=True,
-    ),
-    integer(
-        "group.max.size",
-        _GROUPS.group_members_max,
-        "Members of one group.",
-        least=1,
-        read_only=True,
-    ),
-    integer(
-        "group.min.session.timeout.ms",
-        _GROUPS.session_timeout_ms_min,
-        "The shortest session timeout that a consumer may ask for.",
-        least=1,
-        read_only=True,
-    ),
     long(
         STUCK_CONFIG,
         60_000,
@@ -152,19 +99,6 @@ _OWN: Final = (
         most=PARTITIONS_PER_TOPIC_MAX,
     ),
     integer(
-        "offset.metadata.max.bytes",
-        _GROUPS.offset_metadata_bytes_max,
-        "Metadata that may be committed with an offset.",
-        read_only=True,
-    ),
-    integer(
-        "offsets.retention.minutes",
-        _GROUPS.offsets_retention_ms // _MINUTE_MS,
-        "How long the offsets of a group are kept after its last member left.",
-        least=1,
-        read_only=True,
-    ),
-    integer(
         "socket.request.max.bytes",
         100 * 1024 * 1024,
         "The largest request; a larger one closes its connection.",
@@ -186,7 +120,11 @@ def _as_broker_config(topic_config: str, name: str) -> Config:
 BROKER_CONFIGS: Final[dict[str, Config]] = {
     config.name: config
     for config in sorted(
-        (*_OWN, *(_as_broker_config(*names) for names in BROKER_NAMES.items())),
+        (
+            *_OWN,
+            *COORDINATION_CONFIGS,
+            *(_as_broker_config(*names) for names in BROKER_NAMES.items()),
+        ),
         key=lambda config: config.name,
     )
 }

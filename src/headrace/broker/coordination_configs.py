@@ -1,0 +1,101 @@
+"""Every broker configuration about groups: bounds of the classic protocol, and what holds for a
+next-generation or a share group of which nothing else was set (`group_config_table`).
+
+What must not enter: the values in force (`broker_configs`).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from headrace.broker.configs import Config, integer
+from headrace.broker.group_config_table import NUMBERS, Number
+from headrace.groups.settings import GroupSettings
+
+__all__ = ["COORDINATION_CONFIGS"]
+
+_GROUPS: Final = GroupSettings()
+_MINUTE_MS: Final = 60_000
+
+
+def _defaults(number: Number) -> Iterable[Config]:
+    least, most = number.limits
+    for name, default, doc in (
+        (number.broker_name, number.default, number.doc),
+        (number.broker_min, number.bounds[0], f"The least that a group may have as {number.name}."),
+        (number.broker_max, number.bounds[1], f"The most that a group may have as {number.name}."),
+    ):
+        yield integer(
+            name, default, doc, least=least, most=most, effect=number.effect, read_only=True
+        )
+
+
+_OWN: Final = (
+    integer(
+        "group.consumer.max.size",
+        _GROUPS.consumer_members_max,
+        "Members of one next-generation consumer group.",
+        least=1,
+        read_only=True,
+    ),
+    integer(
+        "group.initial.rebalance.delay.ms",
+        _GROUPS.initial_rebalance_delay_ms,
+        "How long an empty group waits for more members after each one that joins.",
+        read_only=True,
+    ),
+    integer(
+        "group.max.session.timeout.ms",
+        _GROUPS.session_timeout_ms_max,
+        "The longest session timeout that a consumer may ask for.",
+        least=1,
+        read_only=True,
+    ),
+    integer(
+        "group.max.size",
+        _GROUPS.group_members_max,
+        "Members of one group.",
+        least=1,
+        read_only=True,
+    ),
+    integer(
+        "group.min.session.timeout.ms",
+        _GROUPS.session_timeout_ms_min,
+        "The shortest session timeout that a consumer may ask for.",
+        least=1,
+        read_only=True,
+    ),
+    integer(
+        "group.share.max.share.sessions",
+        2_000,
+        "Sessions of share consumers that fetch, on the whole broker.",
+        least=1,
+        most=100_000,
+        read_only=True,
+    ),
+    integer(
+        "group.share.max.size",
+        200,
+        "Members of one share group.",
+        least=1,
+        most=1_000,
+        read_only=True,
+    ),
+    integer(
+        "offset.metadata.max.bytes",
+        _GROUPS.offset_metadata_bytes_max,
+        "Metadata that may be committed with an offset.",
+        read_only=True,
+    ),
+    integer(
+        "offsets.retention.minutes",
+        _GROUPS.offsets_retention_ms // _MINUTE_MS,
+        "How long the offsets of a group are kept after its last member left.",
+        least=1,
+        read_only=True,
+    ),
+)
+
+COORDINATION_CONFIGS: Final = (
+    *_OWN,
+    *(config for number in NUMBERS.values() for config in _defaults(number)),
+)
