@@ -194,6 +194,8 @@ class GroupWorld:
         self.now_ms = 1_000 * 24 * 3600 * 1000
         self.topics = {"t", "u"}
         self.settings = GroupSettings(**{"initial_rebalance_delay_ms": 0} | settings)
+        self.of_groups: dict[str, GroupSettings] = {}
+        """What was set for single groups."""
         self.groups: GroupCoordinator = self._coordinator()
 
     def _coordinator(self) -> GroupCoordinator:
@@ -203,6 +205,7 @@ class GroupWorld:
             lambda: self.now_ms,
             lambda topic, partition: topic in self.topics and 0 <= partition < 4,
             steady_ms=lambda: self.steady_ms,
+            settings_of=lambda group_id: self.of_groups.get(group_id, self.settings),
         )
 
     async def restart(self) -> None:

@@ -20,6 +20,7 @@ from headrace.broker.broker_configs import STUCK_CONFIG, BrokerConfigs
 from headrace.broker.group_configs import GroupConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.group_lag import GroupLags
+from headrace.broker.group_settings import broker_settings, settings_of
 from headrace.broker.housekeeping import keep_house
 from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
@@ -29,7 +30,6 @@ from headrace.broker.stuck_watch import StuckWatch
 from headrace.broker.topics import Topic, Topics
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
-from headrace.groups.settings import GroupSettings
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
 from headrace.log.store import DataDirectoryInUse, LogStore
 from headrace.wire.errors import RequestError
@@ -77,20 +77,6 @@ def steady_clock_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-def _group_settings(configs: BrokerConfigs) -> GroupSettings:
-    return GroupSettings(
-        session_timeout_ms_min=configs.integer("group.min.session.timeout.ms"),
-        session_timeout_ms_max=configs.integer("group.max.session.timeout.ms"),
-        initial_rebalance_delay_ms=configs.integer("group.initial.rebalance.delay.ms"),
-        consumer_session_timeout_ms=configs.integer("group.consumer.session.timeout.ms"),
-        consumer_heartbeat_interval_ms=configs.integer("group.consumer.heartbeat.interval.ms"),
-        consumer_members_max=configs.integer("group.consumer.max.size"),
-        group_members_max=configs.integer("group.max.size"),
-        offset_metadata_bytes_max=configs.integer("offset.metadata.max.bytes"),
-        offsets_retention_ms=configs.integer("offsets.retention.minutes") * 60_000,
-    )
-
-
 class Broker:
     """One open data directory and everything that serves it. Made by `open`, ended by `close`."""
 
@@ -121,20 +107,23 @@ class Broker:
         self._topics_image = -1, NO_TOPICS
         self.now_ms = wall_clock_ms
         self._retention_clock = RetentionClock(wall_clock_ms)
+        settings = broker_settings(configs)
         self.groups = GroupCoordinator(
             catalog,
-            _group_settings(configs),
+            settings,
             wall_clock_ms,
             self._partition_exists,
             retention_ms=self._retention_clock.now_ms,
             is_durable=group_configs.is_durable,
             take_reset=lambda group_id: group_configs.take_reset(group_id, wall_clock_ms()),
+            settings_of=lambda group_id: settings_of(group_id, group_configs, settings),
             topics=self._topics_for_groups,
             stats=stats,
         )
         self.stuck = StuckWatch(self.groups, topics, configs.integer(STUCK_CONFIG), steady_clock_ms)
         self.lags = GroupLags(self)
         self._parts = parts
+        group_configs.when_changed(self.groups.settings_changed)
         topics.when_deleted(self._topic_deleted)
 
     @classmethod

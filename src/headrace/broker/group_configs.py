@@ -68,6 +68,10 @@ class GroupConfigs:
     def text(self, group_id: str, name: str) -> str:
         return str(self._value(group_id, name))
 
+    def is_set(self, group_id: str, name: str) -> bool:
+        """Whether the group has a value of its own."""
+        return name in self._values.get(group_id, ())
+
     def is_durable(self, group_id: str) -> bool:
         return self.boolean(group_id, DURABLE)
 

@@ -74,21 +74,31 @@ class GroupCoordinator:
         retention_ms: Callable[[], int] | None = None,
         is_durable: Callable[[str], bool] = lambda _: True,
         take_reset: Callable[[str], bool] = lambda _: False,
+        settings_of: Callable[[str], GroupSettings] | None = None,
         topics: Callable[[], TopicsImage] = lambda: NO_TOPICS,
         stats: Stats | None = None,
     ) -> None:
         """`now_ms` is the calendar's time, for what is kept; `steady_ms` never jumps, and sessions
         are measured with it; what has expired is decided by `retention_ms` (default: `now_ms`).
         `is_durable` says of a group that begins whether it is kept at all, `take_reset` whether a
-        commit from outside may fence a group's members, once. `topics` are those that exist, for
-        groups that the broker assigns."""
+        commit from outside may fence a group's members, once. `settings_of` has what holds for a
+        single group (default: `settings`). `topics` are those that exist, for groups that the
+        broker assigns."""
         self.settings = settings
         self._stats = stats or Stats()
         self._retention_ms = retention_ms or now_ms
         self._partition_exists = partition_exists
         self._take_reset = take_reset
         self._topics = topics
-        self._hosted = HostedGroups(catalog, settings, now_ms, steady_ms, is_durable, self._stats)
+        self._hosted = HostedGroups(
+            catalog,
+            settings,
+            now_ms,
+            steady_ms,
+            is_durable,
+            settings_of or (lambda _: settings),
+            self._stats,
+        )
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -278,6 +288,15 @@ class GroupCoordinator:
         if hosted is None or not isinstance(hosted.group, ConsumerGroup):
             return None
         return describe_consumer(hosted.group)
+
+    def settings_of(self, group_id: str) -> GroupSettings:
+        """Those of the group, or of the broker if there is no such group."""
+        hosted = self._hosted.find(group_id)
+        return self.settings if hosted is None else hosted.group.settings
+
+    def settings_changed(self, group_id: str) -> None:
+        """Tell the group, if it is there, that `settings_of` says otherwise now."""
+        self._hosted.settings_changed(group_id)
 
     def rebalances(self, group_id: str) -> Rebalances:
         """Those that ended since the broker started, or since the group was there."""

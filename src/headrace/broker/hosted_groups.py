@@ -41,6 +41,7 @@ class HostedGroups:
         now_ms: Callable[[], int],
         steady_ms: Callable[[], int],
         is_durable: Callable[[str], bool],
+        settings_of: Callable[[str], GroupSettings],
         stats: Stats,
     ) -> None:
         self._settings = settings
@@ -48,6 +49,7 @@ class HostedGroups:
         self._now_ms = now_ms
         self._steady_ms = steady_ms
         self._is_durable = is_durable
+        self._settings_of = settings_of
         self._stats = stats
         self._groups: dict[str, HostedGroup] = {}
         self._parked: dict[Token, asyncio.Future[Any]] = {}
@@ -63,10 +65,11 @@ class HostedGroups:
         """
         now_ms = self._steady_ms()
         for row in await self._catalog.groups.load_all():
-            hosted = self._host(kinds.restore(record_of(row), self._settings, now_ms))
+            settings = self._settings_of(row.group_id)
+            hosted = self._host(kinds.restore(record_of(row), settings, now_ms))
             hosted.emptied_ms = row.emptied_ms
         for group_id, topic, partition, *what in await self._catalog.offsets.load_all():
-            loaded = self._groups.get(group_id) or self._host(Group(group_id, self._settings))
+            loaded = self._groups.get(group_id) or self._host(self._new(group_id))
             loaded.offsets[topic, partition] = Committed._make(what)
         for hosted in self._groups.values():
             self._alarm.set(hosted.group.group_id, hosted.group.next_deadline_ms)
@@ -102,19 +105,28 @@ class HostedGroups:
         hosted = self._groups.get(group_id)
         if hosted is not None:
             if kinds.is_dead(hosted.group):  # its deletion is on the way to the disk
-                hosted.renew(Group(group_id, self._settings))
+                hosted.renew(self._new(group_id))
             return hosted
         if len(self._groups) >= self._settings.groups_max:
             raise RequestError(
                 ErrorCode.GROUP_MAX_SIZE_REACHED,
                 f"this broker keeps {self._settings.groups_max} groups and has no room for more",
             )
-        return self._host(Group(group_id, self._settings))
+        return self._host(self._new(group_id))
 
     def nobody(self, group_id: str) -> HostedGroup:
         """A group that does not exist, to say what one without members says."""
-        group = Group(group_id, self._settings)
+        group = self._new(group_id)
         return HostedGroup(group, self._catalog, self._now_ms, self._respond, self._written)
+
+    def settings_changed(self, group_id: str) -> None:
+        """What was set for the group is another thing now; it takes effect as the group goes on."""
+        hosted = self._groups.get(group_id)
+        if hosted is not None:
+            hosted.group.settings = self._settings_of(group_id)
+
+    def _new(self, group_id: str) -> Group:
+        return Group(group_id, self._settings_of(group_id))
 
     def _host(self, group: AnyGroup) -> HostedGroup:
         is_durable = self._is_durable(group.group_id)

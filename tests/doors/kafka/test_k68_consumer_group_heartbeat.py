@@ -61,6 +61,20 @@ def test_member_joins_stays_and_leaves(with_groups, version):
     with_groups(body)
 
 
+def test_members_hear_at_their_next_report_how_often_their_group_shall_report(with_groups):
+    async def body(asker):
+        configs = asker.broker.group_configs
+        interval = {"consumer.heartbeat.interval.ms": "9000"}
+        await configs.alter("g", lambda _: interval, in_use=False)
+        assert (await asker.ask(API, 1, joining())).heartbeat_interval_ms == 9_000
+        assert (await asker.ask(API, 1, joining(group_id="h"))).heartbeat_interval_ms == 5_000
+        await configs.alter("g", lambda _: {}, in_use=True)
+        stay = ConsumerGroupHeartbeatRequest(group_id="g", member_id="m", member_epoch=1)
+        assert (await asker.ask(API, 1, stay)).heartbeat_interval_ms == 5_000
+
+    with_groups(body)
+
+
 def test_v0_gives_ids_and_v1_wants_them(with_groups):
     async def body(asker):
         answer = await asker.ask(API, 0, joining(member_id=""))
