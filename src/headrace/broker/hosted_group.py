@@ -27,7 +27,7 @@ from headrace.groups.changes import (
     Reply,
     Step,
 )
-from headrace.groups.kinds import AnyGroup, AnyRecord, is_dead, restore
+from headrace.groups.kinds import AnyGroup, AnyRecord, restore
 from headrace.groups.offsets import Committed
 from headrace.groups.requests import Answer, Token
 from headrace.groups.states import State
@@ -153,7 +153,7 @@ class HostedGroup:
             self._log_generation()
         collected = self._collected
         collected.changes.extend(step.changes)
-        if self._unsaved and not is_dead(self.group):
+        if self._unsaved and not self.group.is_dead:
             collected.changes.append(GroupSaved(self.group.record()))
             self._unsaved = False
         collected.replies.extend(step.replies)
@@ -219,7 +219,7 @@ class HostedGroup:
             self._show(outcome)
             return None
         self._unsaved = self._unsaved or outcome.saved is not None
-        if outcome.deleted and is_dead(self.group):
+        if outcome.deleted and self.group.is_dead:
             alive = replace(self.group.record(), state=State.EMPTY)
             self.group = restore(alive, self.group.settings, 0)
         return RequestError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "the group cannot be saved now")

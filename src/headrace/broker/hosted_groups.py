@@ -98,13 +98,13 @@ class HostedGroups:
 
     def find(self, group_id: str) -> HostedGroup | None:
         hosted = self._groups.get(group_id)
-        return None if hosted is None or kinds.is_dead(hosted.group) else hosted
+        return None if hosted is None or hosted.group.is_dead else hosted
 
     def find_or_host(self, group_id: str) -> HostedGroup:
         """Raises RequestError GROUP_MAX_SIZE_REACHED when there are too many groups."""
         hosted = self._groups.get(group_id)
         if hosted is not None:
-            if kinds.is_dead(hosted.group):  # its deletion is on the way to the disk
+            if hosted.group.is_dead:  # its deletion is on the way to the disk
                 hosted.renew(self._new(group_id))
             return hosted
         if len(self._groups) >= self._settings.groups_max:
@@ -187,7 +187,7 @@ class HostedGroups:
             is_over = not hosted.offsets and is_left_over(group)
         else:
             is_over = not hosted.is_durable and is_left_over(group)
-        if kinds.is_dead(group) or is_over:
+        if group.is_dead or is_over:
             self._alarm.set(group.group_id, None)
             del self._groups[group.group_id]
 

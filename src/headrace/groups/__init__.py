@@ -4,7 +4,8 @@ that never jumps; nothing that is kept depends on it.
 `classic.step(group, request, now_ms)` gives what must be made durable and what to answer.
 
 - `states` the table of states; `requests` what comes in and goes out; `changes` what must last
-- `group`, `member` the state; `rebalance` the road from one generation to the next
+- `coordinated` what groups of every kind share; `group`, `member` the state of a classic one;
+  `rebalance` the road from one generation to the next
 - `join`, `sync`, `attend` (heartbeat, leave, commit), `tick` one request each
 - `offsets` commits and their retention; `subscription` the one look into a member's bytes
 

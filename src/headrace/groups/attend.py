@@ -3,7 +3,7 @@
 offsets (OffsetDelete)."""
 
 from headrace.groups.causes import Cause
-from headrace.groups.changes import GroupDeleted, OffsetsCommitted, OffsetsForgotten
+from headrace.groups.changes import GroupDeleted, OffsetsCommitted
 from headrace.groups.group import Group
 from headrace.groups.rebalance import call_in, end_join_phase_if_complete
 from headrace.groups.requests import (
@@ -121,7 +121,7 @@ def delete_offsets(group: Group, request: DeleteOffsets, now_ms: int) -> None:
     kept = {topic for topic, _ in request.partitions if read is None or topic in read}
     forgotten = tuple(pair for pair in request.partitions if pair[0] not in kept)
     if forgotten:
-        group.change(OffsetsForgotten(group.group_id, forgotten))
+        group.forget_offsets(forgotten)
     errors = tuple(
         ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if topic in kept else ErrorCode.NONE
         for topic, _ in request.partitions

@@ -20,6 +20,7 @@ __all__ = [
     "OffsetsCommitted",
     "OffsetsForgotten",
     "Reply",
+    "SavedRecord",
     "Step",
 ]
 
@@ -52,11 +53,14 @@ class GroupRecord:
     members: tuple[MemberRecord, ...]
 
 
+SavedRecord = GroupRecord | ConsumerGroupRecord
+
+
 @dataclass(frozen=True, slots=True)
 class GroupSaved:
     """The whole group: a later one replaces an earlier one."""
 
-    record: GroupRecord | ConsumerGroupRecord
+    record: SavedRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from headrace.groups import attend
 from headrace.groups import tick as time
-from headrace.groups.changes import OffsetsForgotten, Step
+from headrace.groups.changes import Step
 from headrace.groups.group import Group
 from headrace.groups.join import join
 from headrace.groups.requests import (
@@ -31,7 +31,7 @@ from headrace.groups.requests import (
 )
 from headrace.groups.sync import sync
 
-__all__ = ["forget_offsets", "step", "tick"]
+__all__ = ["step", "tick"]
 
 _PHASES: Final[MappingProxyType[type, Callable[[Group, Any, int], None]]] = MappingProxyType(
     {
@@ -49,21 +49,10 @@ _PHASES: Final[MappingProxyType[type, Callable[[Group, Any, int], None]]] = Mapp
 def step(group: Group, request: Request, now_ms: int) -> Step:
     """Serve one request. Its answer is among the replies of this step or of a later one."""
     _PHASES[type(request)](group, request, now_ms)
-    return _taken(group)
+    return group.take_step()
 
 
 def tick(group: Group, now_ms: int) -> Step:
     """Let time pass; call it when a step's `next_deadline_ms` has come (earlier does no harm)."""
     time.tick(group, now_ms)
-    return _taken(group)
-
-
-def forget_offsets(group: Group, partitions: tuple[tuple[str, int], ...]) -> Step:
-    """Offsets that have expired or whose topic is gone."""
-    group.change(OffsetsForgotten(group.group_id, partitions))
-    return _taken(group)
-
-
-def _taken(group: Group) -> Step:
-    changes, replies = group.take_effects()
-    return Step(changes, replies, group.next_deadline_ms)
+    return group.take_step()

@@ -11,7 +11,7 @@ Where Apache Kafka's coordinator differs, it is by a choice that is safer here:
   shall have them from then on need not wait for its session to end
 """
 
-from headrace.groups.changes import GroupDeleted, OffsetsCommitted, OffsetsForgotten, Step
+from headrace.groups.changes import GroupDeleted, OffsetsCommitted, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_heartbeat import heartbeat
 from headrace.groups.consumer_requests import ConsumerHeartbeat
@@ -36,7 +36,7 @@ from headrace.groups.requests import (
 )
 from headrace.wire.errors import ErrorCode
 
-__all__ = ["check_epoch", "forget_offsets", "step", "tick"]
+__all__ = ["check_epoch", "step", "tick"]
 
 
 def step(group: ConsumerGroup, request: Request, now_ms: int) -> Step:
@@ -59,7 +59,7 @@ def step(group: ConsumerGroup, request: Request, now_ms: int) -> Step:
             group.tell(request.token, SyncAnswer(ErrorCode.UNKNOWN_MEMBER_ID))
         case Heartbeat():
             group.tell(request.token, HeartbeatAnswer(ErrorCode.UNKNOWN_MEMBER_ID))
-    return _taken(group)
+    return group.take_step()
 
 
 def tick(group: ConsumerGroup, now_ms: int) -> Step:
@@ -87,13 +87,7 @@ def tick(group: ConsumerGroup, now_ms: int) -> Step:
         if member.revoke_deadline_ms is not None
     ]
     group.next_deadline_ms = min(deadlines, default=None)
-    return _taken(group)
-
-
-def forget_offsets(group: ConsumerGroup, partitions: tuple[tuple[str, int], ...]) -> Step:
-    """Offsets that have expired or whose topic is gone."""
-    group.change(OffsetsForgotten(group.group_id, partitions))
-    return _taken(group)
+    return group.take_step()
 
 
 def check_epoch(group: ConsumerGroup, member_id: str, epoch: int) -> ErrorCode:
@@ -161,14 +155,9 @@ def _delete_offsets(group: ConsumerGroup, request: DeleteOffsets) -> None:
         kept = {topic for topic, _ in request.partitions}  # what it means is not known yet
     forgotten = tuple(pair for pair in request.partitions if pair[0] not in kept)
     if forgotten:
-        group.change(OffsetsForgotten(group.group_id, forgotten))
+        group.forget_offsets(forgotten)
     errors = tuple(
         ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC if topic in kept else ErrorCode.NONE
         for topic, _ in request.partitions
     )
     group.tell(request.token, DeleteOffsetsAnswer(errors=errors))
-
-
-def _taken(group: ConsumerGroup) -> Step:
-    changes, replies = group.take_effects()
-    return Step(changes, replies, group.next_deadline_ms)

@@ -9,45 +9,28 @@ What must not enter: when to rebalance and who may speak (`consumer_heartbeat`),
 """
 
 from headrace.groups.assignors import DEFAULT_ASSIGNOR
-from headrace.groups.changes import Change, GroupSaved, Reply
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
 from headrace.groups.consumer_records import ConsumerGroupRecord, Partitions
-from headrace.groups.requests import Answer, Token
+from headrace.groups.coordinated import Coordinated
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
 from headrace.groups.topics_image import NO_TOPICS, TopicPartition, TopicsImage
-from headrace.wire.errors import ErrorCode
 
 __all__ = ["ConsumerGroup"]
 
 
-class ConsumerGroup:
+class ConsumerGroup(Coordinated[ConsumerMember]):
     """An empty group at first; `restore` makes one from what was saved."""
 
     def __init__(self, group_id: str, settings: GroupSettings, generation: int = 0) -> None:
-        """`generation` is that of the classic group it was before, so that no number returns."""
-        self.group_id = group_id
-        self.settings = settings
-        self.generation = generation
-        """The group epoch; the target assignment is always of this epoch."""
+        """`generation` is the group epoch, which is always that of the target assignment too; the
+        first is that of the classic group it was before, so that no number returns."""
+        super().__init__(group_id, settings, generation)
         self.assignor = DEFAULT_ASSIGNOR
-        self.members: dict[str, ConsumerMember] = {}
-        self.static_ids: dict[str, str] = {}
-        """Instance id -> member id."""
         self.owners: dict[TopicPartition, str] = {}
         """Who has, or may still have, each partition."""
         self.topics: TopicsImage = NO_TOPICS
-        self.outsiders_out_until_ms: int | None = None
-        """Set while members that were fenced may take themselves for outsiders: nobody but
-        members may commit."""
         self.is_deleted = False
-        self.next_deadline_ms: int | None = None
-        """No deadline of the group is earlier."""
-        self.rebalances = 0
-        self.rebalance_reason = ""
-        self._changes: list[Change] = []
-        self._replies: list[Reply] = []
-        self._unsaved = False
 
     @classmethod
     def restore(
@@ -67,6 +50,10 @@ class ConsumerGroup:
         return group
 
     @property
+    def is_dead(self) -> bool:
+        return self.is_deleted
+
+    @property
     def state(self) -> State:
         if self.is_deleted:
             return State.DEAD
@@ -80,28 +67,6 @@ class ConsumerGroup:
             return True
         return member.epoch == self.generation and member.assigned == member.target
 
-    # Effects
-
-    def tell(self, token: Token, answer: Answer) -> None:
-        self._replies.append(Reply(token, answer))
-
-    def change(self, change: Change) -> None:
-        self._changes.append(change)
-
-    def mark_unsaved(self) -> None:
-        """What must survive a restart has changed: the step saves the group."""
-        self._unsaved = True
-
-    def take_effects(self) -> tuple[tuple[Change, ...], tuple[Reply, ...]]:
-        """What happened since the last call."""
-        if self._unsaved and not self.is_deleted:
-            self._changes.append(GroupSaved(self.record()))
-        effects = tuple(self._changes), tuple(self._replies)
-        self._changes.clear()
-        self._replies.clear()
-        self._unsaved = False
-        return effects
-
     def record(self) -> ConsumerGroupRecord:
         return ConsumerGroupRecord(
             self.group_id,
@@ -113,12 +78,6 @@ class ConsumerGroup:
 
     # Time
 
-    def in_time(self, deadline_ms: int) -> int:
-        """Note a deadline so that the group is ticked by then."""
-        if self.next_deadline_ms is None or deadline_ms < self.next_deadline_ms:
-            self.next_deadline_ms = deadline_ms
-        return deadline_ms
-
     def heard_of(self, member: ConsumerMember, now_ms: int) -> None:
         """Start its session anew."""
         member.deadline_ms = self.in_time(now_ms + self.settings.consumer_session_timeout_ms)
@@ -128,27 +87,13 @@ class ConsumerGroup:
 
     # Who is in it
 
-    def check_member(self, member_id: str, instance_id: str | None) -> ErrorCode:
-        """NONE if this member may speak for itself."""
-        if instance_id is not None:
-            holder = self.static_ids.get(instance_id)
-            if holder is None:
-                return ErrorCode.UNKNOWN_MEMBER_ID
-            if holder != member_id:
-                return ErrorCode.FENCED_INSTANCE_ID
-        return ErrorCode.NONE if member_id in self.members else ErrorCode.UNKNOWN_MEMBER_ID
-
     def add(self, member: ConsumerMember) -> None:
-        self.members[member.member_id] = member
-        if member.instance_id is not None:
-            self.static_ids[member.instance_id] = member.member_id
+        self._put(member)
 
     def remove(self, member: ConsumerMember) -> None:
         """Take a member out, and with it all that it had."""
         self.release(member, member.assigned | member.revoking)
-        del self.members[member.member_id]
-        if member.instance_id is not None:
-            del self.static_ids[member.instance_id]
+        self._take_out(member.member_id)
         self.mark_unsaved()
 
     # Who has what

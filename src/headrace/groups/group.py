@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from headrace.groups.causes import Cause
-from headrace.groups.changes import Change, GroupRecord, GroupSaved, Reply
+from headrace.groups.changes import GroupRecord
+from headrace.groups.coordinated import Coordinated
 from headrace.groups.member import Member
-from headrace.groups.requests import Answer, JoinAnswer, JoinedMember, SyncAnswer, Token
+from headrace.groups.requests import JoinAnswer, JoinedMember, SyncAnswer, Token
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import Event, State, after
 from headrace.wire.errors import ErrorCode
@@ -19,20 +20,15 @@ from headrace.wire.errors import ErrorCode
 __all__ = ["Group"]
 
 
-class Group:
+class Group(Coordinated[Member]):
     """An empty group at first; `restore` makes one from what was saved."""
 
     def __init__(self, group_id: str, settings: GroupSettings) -> None:
-        self.group_id = group_id
-        self.settings = settings
+        super().__init__(group_id, settings)
         self.state = State.EMPTY
-        self.generation = 0
         self.protocol_type: str | None = None
         self.protocol: str | None = None
         self.leader: str | None = None
-        self.members: dict[str, Member] = {}
-        self.static_ids: dict[str, str] = {}
-        """Instance id -> member id."""
         self.pending: dict[str, int] = {}
         """Ids given out whose owners have not joined with them yet -> when they lapse."""
 
@@ -48,19 +44,9 @@ class Group:
         self.gathered_more = False
         """Somebody came since the gathering was last prolonged."""
         self.sync_deadline_ms: int | None = None
-        self.outsiders_out_until_ms: int | None = None
-        """Set while members that were fenced may take themselves for outsiders: nobody but
-        members may commit."""
-        self.next_deadline_ms: int | None = None
-        """No deadline of the group is earlier."""
 
-        self.rebalances = 0
         self.rebalance_cause = Cause.UNKNOWN
-        self.rebalance_reason = ""
         self._protocol_counts: Counter[str] = Counter()
-        self._changes: list[Change] = []
-        self._replies: list[Reply] = []
-        self._unsaved = False
 
     @classmethod
     def restore(cls, record: GroupRecord, settings: GroupSettings, now_ms: int) -> "Group":
@@ -82,27 +68,9 @@ class Group:
             group.sync_deadline_ms = group.in_time(now_ms + group.rebalance_timeout_ms())
         return group
 
-    # Effects
-
-    def tell(self, token: Token, answer: Answer) -> None:
-        self._replies.append(Reply(token, answer))
-
-    def change(self, change: Change) -> None:
-        self._changes.append(change)
-
-    def mark_unsaved(self) -> None:
-        """What must survive a restart has changed: the step saves the group."""
-        self._unsaved = True
-
-    def take_effects(self) -> tuple[tuple[Change, ...], tuple[Reply, ...]]:
-        """What happened since the last call."""
-        if self._unsaved and self.state is not State.DEAD:
-            self._changes.append(GroupSaved(self.record()))
-        effects = tuple(self._changes), tuple(self._replies)
-        self._changes.clear()
-        self._replies.clear()
-        self._unsaved = False
-        return effects
+    @property
+    def is_dead(self) -> bool:
+        return self.state is State.DEAD
 
     def record(self) -> GroupRecord:
         """New members stay out until they belong to a generation: most do not know their id yet,
@@ -119,24 +87,6 @@ class Group:
 
     def move(self, event: Event) -> None:
         self.state = after(self.state, event)
-
-    def in_time(self, deadline_ms: int) -> int:
-        """Note a deadline so that the group is ticked by then."""
-        if self.next_deadline_ms is None or deadline_ms < self.next_deadline_ms:
-            self.next_deadline_ms = deadline_ms
-        return deadline_ms
-
-    # Who is in it
-
-    def check_member(self, member_id: str, instance_id: str | None) -> ErrorCode:
-        """NONE if this member may speak for itself."""
-        if instance_id is not None:
-            holder = self.static_ids.get(instance_id)
-            if holder is None:
-                return ErrorCode.UNKNOWN_MEMBER_ID
-            if holder != member_id:
-                return ErrorCode.FENCED_INSTANCE_ID
-        return ErrorCode.NONE if member_id in self.members else ErrorCode.UNKNOWN_MEMBER_ID
 
     def supports(self, protocol_type: str, protocols: Iterable[tuple[str, bytes]]) -> bool:
         """Whether someone with these protocols can be in one group with the members there are."""
@@ -202,15 +152,11 @@ class Group:
         self.mark_unsaved()
 
     def _enter(self, member: Member) -> None:
-        self.members[member.member_id] = member
-        if member.instance_id is not None:
-            self.static_ids[member.instance_id] = member.member_id
+        self._put(member)
         self._protocol_counts.update({name for name, _ in member.protocols})
 
     def _leave(self, member_id: str) -> Member:
-        member = self.members.pop(member_id)
-        if member.instance_id is not None:
-            del self.static_ids[member.instance_id]
+        member = self._take_out(member_id)
         self._protocol_counts.subtract({name for name, _ in member.protocols})
         self.to_sync.discard(member_id)
         return member

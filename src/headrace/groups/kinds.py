@@ -5,7 +5,7 @@ the other.
 """
 
 from headrace.groups import classic, consumer
-from headrace.groups.changes import GroupRecord, Step
+from headrace.groups.changes import SavedRecord, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_records import ConsumerGroupRecord
 from headrace.groups.group import Group
@@ -19,14 +19,13 @@ __all__ = [
     "as_classic",
     "as_consumer",
     "forget_offsets",
-    "is_dead",
     "restore",
     "step",
     "tick",
 ]
 
 AnyGroup = Group | ConsumerGroup
-AnyRecord = GroupRecord | ConsumerGroupRecord
+AnyRecord = SavedRecord
 
 
 def step(group: AnyGroup, request: Request, now_ms: int) -> Step:
@@ -42,16 +41,9 @@ def tick(group: AnyGroup, now_ms: int) -> Step:
 
 
 def forget_offsets(group: AnyGroup, partitions: tuple[tuple[str, int], ...]) -> Step:
-    if isinstance(group, ConsumerGroup):
-        return consumer.forget_offsets(group, partitions)
-    return classic.forget_offsets(group, partitions)
-
-
-def is_dead(group: AnyGroup) -> bool:
-    """Whether its state is DEAD, without looking at every member."""
-    if isinstance(group, ConsumerGroup):
-        return group.is_deleted
-    return group.state is State.DEAD
+    """Offsets that have expired or whose topic is gone."""
+    group.forget_offsets(partitions)
+    return group.take_step()
 
 
 def restore(record: AnyRecord, settings: GroupSettings, now_ms: int) -> AnyGroup:
