@@ -30,7 +30,6 @@ from headrace.groups.description import (
     describe,
     describe_consumer,
 )
-from headrace.groups.group import Group
 from headrace.groups.offsets import Committed
 from headrace.groups.requests import (
     Commit,
@@ -133,8 +132,6 @@ class GroupCoordinator:
             hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         else:
             hosted = self._hosted.find_or_host(group_id)
-        if isinstance(hosted.group, ConsumerGroup):
-            hosted.become(kinds.as_classic(hosted.group) or hosted.group)
         answer: JoinAnswer = await self._hosted.ask(hosted, request)
         return answer
 
@@ -160,24 +157,12 @@ class GroupCoordinator:
     async def consumer_heartbeat(
         self, group_id: str, request: ConsumerHeartbeat
     ) -> ConsumerHeartbeatAnswer:
-        """For next-generation members. `request` needs neither token nor topics.
-
-        Raises RequestError GROUP_ID_NOT_FOUND while the group has members of the classic kind.
-        """
+        """For next-generation members. `request` needs neither token nor topics."""
         self.check_group_id(group_id)
         if request.member_epoch == JOIN:
             hosted = self._hosted.find_or_host(group_id)
         else:
             hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
-        if isinstance(hosted.group, Group):
-            group = kinds.as_consumer(hosted.group)
-            if group is None:
-                raise RequestError(
-                    ErrorCode.GROUP_ID_NOT_FOUND,
-                    f"group {group_id!r} has members of the classic protocol; "
-                    "once they have left it can be used with the consumer protocol",
-                )
-            hosted.become(group)
         request = replace(request, topics=self._topics())
         answer: ConsumerHeartbeatAnswer = await self._hosted.ask(hosted, request)
         return answer

@@ -172,7 +172,7 @@ class HostedGroup:
         self.emptied_ms = None
 
     def become(self, group: AnyGroup) -> None:
-        """Go on, empty, as a group of the other kind."""
+        """Go on as a group of another kind."""
         self.group = group
 
     def forget_topic(self, topic: str) -> tuple[TopicPartition, ...]:

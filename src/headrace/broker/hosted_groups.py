@@ -156,6 +156,8 @@ class HostedGroups:
         self.carry_out(hosted, kinds.step(hosted.group, request, self._steady_ms()))
 
     def carry_out(self, hosted: HostedGroup, step: Step) -> None:
+        if step.becomes is not None:
+            hosted.become(step.becomes)
         group = hosted.group
         if isinstance(group, Group):  # next-generation groups never stop for a rebalance
             is_rebalancing = group.state in (State.PREPARING, State.COMPLETING)

@@ -5,11 +5,14 @@ every change of its own and of earlier steps.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.groups.consumer_records import ConsumerGroupRecord
 from headrace.groups.requests import Answer, OffsetToCommit, Token
 from headrace.groups.states import State
+
+if TYPE_CHECKING:
+    from headrace.groups.kinds import AnyGroup
 
 __all__ = [
     "Change",
@@ -101,3 +104,5 @@ class Step(NamedTuple):
     changes: tuple[Change, ...]
     replies: tuple[Reply, ...]
     next_deadline_ms: int | None
+    becomes: "AnyGroup | None" = None
+    """The group from now on, if it is of another kind."""

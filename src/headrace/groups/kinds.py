@@ -8,10 +8,12 @@ from headrace.groups import classic, consumer
 from headrace.groups.changes import SavedRecord, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_records import ConsumerGroupRecord
+from headrace.groups.consumer_requests import ConsumerHeartbeat, ConsumerHeartbeatAnswer
 from headrace.groups.group import Group
-from headrace.groups.requests import Request
+from headrace.groups.requests import Join, Request
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
+from headrace.wire.errors import ErrorCode
 
 __all__ = [
     "AnyGroup",
@@ -29,9 +31,29 @@ AnyRecord = SavedRecord
 
 
 def step(group: AnyGroup, request: Request, now_ms: int) -> Step:
+    """Serve one request; see `classic` and `consumer`. `becomes` of the step is to be looked at."""
     if isinstance(group, ConsumerGroup):
+        if isinstance(request, Join) and group.state is State.EMPTY:
+            changed = as_classic(group)
+            return classic.step(changed, request, now_ms)._replace(becomes=changed)
         return consumer.step(group, request, now_ms)
+    if isinstance(request, ConsumerHeartbeat):
+        return _taken_over(group, request, now_ms)
     return classic.step(group, request, now_ms)
+
+
+def _taken_over(group: Group, request: ConsumerHeartbeat, now_ms: int) -> Step:
+    """A next-generation member comes to a classic group."""
+    if group.state is not State.EMPTY:
+        refusal = ConsumerHeartbeatAnswer(
+            ErrorCode.GROUP_ID_NOT_FOUND,
+            f"group {group.group_id!r} has members of the classic protocol; "
+            "once they have left it can be used with the consumer protocol",
+        )
+        group.tell(request.token, refusal)
+        return group.take_step()
+    changed = as_consumer(group)
+    return consumer.step(changed, request, now_ms)._replace(becomes=changed)
 
 
 def tick(group: AnyGroup, now_ms: int) -> Step:
@@ -52,20 +74,16 @@ def restore(record: AnyRecord, settings: GroupSettings, now_ms: int) -> AnyGroup
     return Group.restore(record, settings, now_ms)
 
 
-def as_consumer(group: Group) -> ConsumerGroup | None:
-    """An empty classic group as a next-generation one; None if it has members."""
-    if group.state is not State.EMPTY:
-        return None
+def as_consumer(group: Group) -> ConsumerGroup:
+    """An empty classic group as a next-generation one."""
     made = ConsumerGroup(group.group_id, group.settings, group.generation)
     made.outsiders_out_until_ms = group.outsiders_out_until_ms
     return made
 
 
-def as_classic(group: ConsumerGroup) -> Group | None:
-    """An empty next-generation group as a classic one; None if it has members."""
-    if group.state is not State.EMPTY:
-        return None
-    classic_group = Group(group.group_id, group.settings)
-    classic_group.generation = group.generation
-    classic_group.outsiders_out_until_ms = group.outsiders_out_until_ms
-    return classic_group
+def as_classic(group: ConsumerGroup) -> Group:
+    """An empty next-generation group as a classic one."""
+    made = Group(group.group_id, group.settings)
+    made.generation = group.generation
+    made.outsiders_out_until_ms = group.outsiders_out_until_ms
+    return made
