@@ -10,6 +10,7 @@ import yaml
 from confluent_kafka import Consumer, Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+from headrace.groups.dead_letter import DeadLetterReason
 from headrace.testing import running_broker
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "observability"
@@ -27,6 +28,18 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
+async def _send_dead_letters(node: Any) -> None:
+    topic = "dlq.t"
+    configs = {
+        "errors.deadletterqueue.topic.name": topic,
+        "errors.deadletterqueue.copy.record.enable": "true",
+    }
+    await node.broker.topics.create(topic, 1, {"errors.deadletterqueue.group.enable": "true"})
+    await node.broker.group_configs.alter("s", lambda _: configs, in_use=False)
+    for source in ("gone", topic):  # written without its record, and lost
+        await node.broker.dead_letters.send("s", source, 0, [(0, 0, 1)], DeadLetterReason.REJECTED)
+
+
 @pytest.fixture(scope="module")
 def known() -> set[str]:
     """The sample and family names of a broker that has produced, consumed and refused."""
@@ -34,6 +47,7 @@ def known() -> set[str]:
 
     with running_broker(durability="fsync", http=True) as broker:
         broker.create_topic("t", 1, {"max.message.bytes": "500"})
+        broker.call(_send_dead_letters)
         producer = Producer({"bootstrap.servers": broker.bootstrap})
         producer.produce("t", b"x" * 1000)
         producer.flush(10)

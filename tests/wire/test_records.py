@@ -12,6 +12,7 @@ from headrace.wire import batch as batches
 from headrace.wire.compression import Codec, DecompressedSizeError
 from headrace.wire.errors import MalformedError
 from headrace.wire.records import (
+    BatchBuilder,
     Record,
     build_batch,
     first_at_or_after,
@@ -68,6 +69,30 @@ def test_what_is_built_is_read(records: list[Record], codec: Codec, base_offset:
     batch = build_batch(records, base_offset=base_offset, codec=codec)
     assert list(read_records(batch)) == numbered(records, base_offset)
     assert list(read_records(memoryview(batch))) == numbered(records, base_offset)
+
+
+@given(records_lists, st.integers(0, 2000))
+def test_a_builder_holds_what_fits_and_no_more(records: list[Record], size_max: int) -> None:
+    builder = BatchBuilder(size_max)
+    held = [record for record in records if builder.add(record)]
+    assert builder.records_count == len(held)
+    if not held:
+        with pytest.raises(ValueError, match="at least one record"):
+            builder.build()
+        return
+    assert builder.build() == build_batch(held)
+    assert len(builder.build()) <= size_max
+    refused = next((record for record in records if record not in held), None)
+    assert refused is None or len(build_batch([*held, refused])) > size_max - 10
+
+
+@given(records_lists, st.sampled_from(CODECS), st.sets(st.integers(0, 15)))
+def test_only_the_wanted_offsets_are_opened(
+    records: list[Record], codec: Codec, wanted: set[int]
+) -> None:
+    batch = build_batch(records, codec=codec)
+    expected = [record for record in numbered(records, 0) if record.offset in wanted]
+    assert list(read_records(batch, only=wanted)) == expected
 
 
 @given(records_lists, st.sampled_from(CODECS))

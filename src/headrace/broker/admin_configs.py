@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.broker.broker_configs import BROKER_CONFIGS
 from headrace.broker.configs import Config, ConfigEntry, invalid, lookup
+from headrace.broker.dead_letter_topic import check_dead_letter_configs
 from headrace.broker.group_config_table import GROUP_CONFIGS
 from headrace.broker.topic import check_topic_name
 from headrace.broker.topic_configs import TOPIC_CONFIGS
@@ -130,18 +131,32 @@ async def _change(
         return
     if resource.kind == ConfigResourceType.GROUP:
         broker.groups.check_group_id(resource.name)
-        in_use = broker.groups.exists(resource.name)
-        if validate_only:
-            values = change(broker.group_configs.overrides(resource.name))
-            broker.group_configs.check(resource.name, values, in_use=in_use)
-        else:
-            await broker.group_configs.alter(resource.name, change, in_use=in_use)
+        await _change_group(broker, resource.name, change, validate_only)
         return
     _check_broker(broker, resource)
     if validate_only:
         broker.configs.check(change(broker.configs.changed()))
     else:
         await broker.configs.alter(change)
+
+
+async def _change_group(
+    broker: "Broker",
+    group_id: str,
+    change: Callable[[dict[str, str]], dict[str, str]],
+    validate_only: bool,
+) -> None:
+    def checked(values: dict[str, str]) -> dict[str, str]:
+        changed = change(dict(values))
+        check_dead_letter_configs(broker, values, changed)
+        return changed
+
+    in_use = broker.groups.exists(group_id)
+    if validate_only:
+        values = checked(broker.group_configs.overrides(group_id))
+        broker.group_configs.check(group_id, values, in_use=in_use)
+    else:
+        await broker.group_configs.alter(group_id, checked, in_use=in_use)
 
 
 def _amend_one(

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Literal
 
 from headrace.broker.broker_configs import STUCK_CONFIG, BrokerConfigs
+from headrace.broker.dead_letters import DeadLetters
 from headrace.broker.group_configs import GroupConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.group_lag import GroupLags
@@ -122,6 +123,7 @@ class Broker:
         )
         self.stuck = StuckWatch(self.groups, topics, configs.integer(STUCK_CONFIG), steady_clock_ms)
         self.lags = GroupLags(self)
+        self.dead_letters = DeadLetters(self, steady_clock_ms)
         self._parts = parts
         group_configs.when_changed(self.groups.settings_changed)
         topics.when_deleted(self._topic_deleted)

@@ -30,12 +30,16 @@ from headrace.wire.messages.k32_describe_configs import ConfigSource, ConfigType
 __all__ = [
     "BROKER_CONFIGS",
     "BROKER_FACTS",
+    "DEAD_LETTER_AUTO_CREATE",
+    "DEAD_LETTER_PREFIX",
     "PARTITIONS_PER_TOPIC_MAX",
     "STUCK_CONFIG",
     "BrokerConfigs",
 ]
 
 PARTITIONS_PER_TOPIC_MAX: Final = 10_000
+DEAD_LETTER_AUTO_CREATE: Final = "errors.deadletterqueue.auto.create.topics.enable"
+DEAD_LETTER_PREFIX: Final = "errors.deadletterqueue.topic.name.prefix"
 STUCK_CONFIG: Final = "headrace.group.stuck.ms"
 
 # read_only where the value is read once, at the start.
@@ -68,6 +72,17 @@ _OWN: Final = (
         read_only=True,
     ),
     boolean("delete.topic.enable", True, "Whether topics may be deleted."),
+    boolean(
+        DEAD_LETTER_AUTO_CREATE,
+        False,
+        "Create the dead-letter topic that a share group names when the first record is written "
+        "to it.",
+    ),
+    text(
+        DEAD_LETTER_PREFIX,
+        "dlq.",
+        "How the name of every dead-letter topic of share groups must begin; empty: as it likes.",
+    ),
     long(
         STUCK_CONFIG,
         60_000,
@@ -186,6 +201,10 @@ class BrokerConfigs:
 
     def boolean(self, name: str) -> bool:
         return bool(self._values[name])
+
+    def text(self, name: str) -> str:
+        """The value of a STRING configuration."""
+        return str(self._values[name])
 
     def topic_defaults(self) -> dict[str, str]:
         """Texts by topic configuration's name, for TopicConfig.of."""

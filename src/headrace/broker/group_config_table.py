@@ -18,6 +18,8 @@ from headrace.wire.messages.k32_describe_configs import ConfigType
 
 __all__ = [
     "BY_DURATION",
+    "DEAD_LETTER_COPY",
+    "DEAD_LETTER_TOPIC",
     "DURABLE",
     "GROUP_CONFIGS",
     "NUMBERS",
@@ -25,6 +27,8 @@ __all__ = [
     "Number",
 ]
 
+DEAD_LETTER_COPY: Final = "errors.deadletterqueue.copy.record.enable"
+DEAD_LETTER_TOPIC: Final = "errors.deadletterqueue.topic.name"
 DURABLE: Final = "headrace.group.durable"
 RESET_UNTIL_MS: Final = "headrace.group.reset.until.ms"
 
@@ -171,15 +175,16 @@ GROUP_CONFIGS: Final = _by_name(
     [
         *map(_group_number, _NUMBERS),
         boolean(
-            "errors.deadletterqueue.copy.record.enable",
+            DEAD_LETTER_COPY,
             False,
             "Whether a record that a share group gives up is copied to the dead-letter topic with "
-            "its key and value, or only told of.",
+            "its key, value and headers, or only told of.",
         ),
         text(
-            "errors.deadletterqueue.topic.name",
+            DEAD_LETTER_TOPIC,
             "",
-            "The topic that tells of records which a share group gave up; none if empty.",
+            "The topic that tells of records which a share group gave up, because a consumer "
+            "rejected them or their deliveries are used up; none if empty.",
         ),
         boolean(
             DURABLE,

@@ -23,10 +23,18 @@ from headrace.broker.configs import (
 from headrace.log.contract import LogConfig
 from headrace.wire.messages.k32_describe_configs import ConfigType
 
-__all__ = ["BROKER_NAMES", "TOPIC_CONFIGS", "TopicConfig", "check_overrides"]
+__all__ = [
+    "BROKER_NAMES",
+    "DEAD_LETTERS_ALLOWED",
+    "TOPIC_CONFIGS",
+    "TopicConfig",
+    "check_overrides",
+]
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _LOG: Final = LogConfig()
+
+DEAD_LETTERS_ALLOWED: Final = "errors.deadletterqueue.group.enable"
 
 SEGMENT_BYTES_MIN: Final = 1024
 """Kafka asks for 1 MiB; small segments are cheap here and make retention testable."""
@@ -53,6 +61,11 @@ _ALL: Final = (
     ),
     integer("compression.zstd.level", 3, "Level of zstd.", least=-131072, most=22, effect=False),
     long("delete.retention.ms", _DAY_MS, "Life of tombstones on compacted topics.", effect=False),
+    boolean(
+        DEAD_LETTERS_ALLOWED,
+        False,
+        "Whether share groups may have their dead letters written to this topic.",
+    ),
     long("file.delete.delay.ms", 60_000, "Wait before files are deleted.", effect=False),
     long(
         "flush.messages",
@@ -213,6 +226,7 @@ class TopicConfig:
     """What was set on the topic itself, as texts."""
     max_message_bytes: int
     log: LogConfig
+    dead_letters_allowed: bool = False
 
     @classmethod
     def of(cls, overrides: Mapping[str, str], defaults: Mapping[str, str]) -> "TopicConfig":
@@ -232,4 +246,4 @@ class TopicConfig:
             timestamp_after_max_ms=values["message.timestamp.after.max.ms"],
             index_interval_bytes=values["index.interval.bytes"],
         )
-        return cls(dict(overrides), values["max.message.bytes"], log)
+        return cls(dict(overrides), values["max.message.bytes"], log, values[DEAD_LETTERS_ALLOWED])

@@ -15,7 +15,7 @@ enter: where batches come from or go to.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from headrace.wire import batch as batches
@@ -24,6 +24,7 @@ from headrace.wire.errors import MalformedError
 from headrace.wire.varint import read_varint, read_varlong, write_varint
 
 __all__ = [
+    "BatchBuilder",
     "Record",
     "build_batch",
     "first_at_or_after",
@@ -51,9 +52,13 @@ class Record(NamedTuple):
 
 
 def read_records(
-    batch: bytes | memoryview, *, decompressed_bytes_max: int = DECOMPRESSED_BYTES_MAX
+    batch: bytes | memoryview,
+    *,
+    decompressed_bytes_max: int = DECOMPRESSED_BYTES_MAX,
+    only: Container[int] | None = None,
 ) -> Iterator[Record]:
-    """The records of `batch`, one whole batch and nothing after it, in the order of offsets.
+    """The records of `batch`, one whole batch and nothing after it, in the order of offsets; with
+    `only` those whose offsets are in it, and the others are stepped over unopened.
 
     The CRC is the caller's matter (`batch.crc_matches`). Raises MalformedError, also between two
     records, for anything that is no batch, and DecompressedSizeError, which is one, for records
@@ -62,6 +67,8 @@ def read_records(
     header, data = _open(batch, decompressed_bytes_max)
     append_time = header.attributes & batches.ATTRIBUTE_LOG_APPEND_TIME
     for offset, timestamp_ms, position, end in _walk(header, data):
+        if only is not None and offset not in only:
+            continue
         try:
             key, position = _read_bytes(data, position, end)
             value, position = _read_bytes(data, position, end)
@@ -143,21 +150,73 @@ def build_batch(
         max_timestamp = append_time_ms
     body = bytearray()
     for delta, record in enumerate(records):
-        encoded = _encode(record, record.timestamp_ms - base_timestamp, delta)
-        write_varint(body, len(encoded))
-        body += encoded
-    block = compress(codec, bytes(body))
+        body += _encode(record, record.timestamp_ms - base_timestamp, delta)
+    return bytes(
+        _seal(
+            compress(codec, bytes(body)),
+            len(records),
+            (base_timestamp, max_timestamp),
+            (producer_id, producer_epoch, base_sequence),
+            base_offset=base_offset,
+            leader_epoch=leader_epoch,
+            attributes=attributes,
+        )
+    )
+
+
+class BatchBuilder:
+    """An uncompressed batch that grows record by record up to a size; offsets count up from 0."""
+
+    def __init__(self, size_bytes_max: int) -> None:
+        """Of the whole batch, its header included."""
+        self.records_count = 0
+        self._room_bytes = size_bytes_max - batches.HEADER_BYTES
+        self._body = bytearray()
+        self._base_timestamp = self._max_timestamp = -1
+
+    def add(self, record: Record) -> bool:
+        """False, and nothing is added, if the batch would grow too large."""
+        if not self.records_count:
+            self._base_timestamp = self._max_timestamp = record.timestamp_ms
+        delta_ms = record.timestamp_ms - self._base_timestamp
+        encoded = _encode(record, delta_ms, self.records_count)
+        if len(self._body) + len(encoded) > self._room_bytes:
+            return False
+        self._body += encoded
+        self._max_timestamp = max(self._max_timestamp, record.timestamp_ms)
+        self.records_count += 1
+        return True
+
+    def build(self) -> bytearray:
+        """The batch, as a log takes it. Raises ValueError if it has no records."""
+        if not self.records_count:
+            raise ValueError("a batch needs at least one record")
+        times = self._base_timestamp, self._max_timestamp
+        return _seal(self._body, self.records_count, times, (-1, -1, -1))
+
+
+def _seal(
+    block: bytes | bytearray,
+    records_count: int,
+    times_ms: tuple[int, int],
+    producer: tuple[int, int, int],
+    *,
+    base_offset: int = 0,
+    leader_epoch: int = -1,
+    attributes: int = 0,
+) -> bytearray:
+    """The header, with the CRC, and `block` after it. Times: the first, the greatest; producer:
+    id, epoch, sequence."""
     length = batches.HEADER_BYTES - batches.LENGTH_OVERHEAD_BYTES + len(block)
     built = bytearray(
         _HEADER.pack(
-            *(base_offset, length, leader_epoch, 2, 0, attributes, len(records) - 1),
-            *(base_timestamp, max_timestamp, producer_id, producer_epoch, base_sequence),
-            len(records),
+            *(base_offset, length, leader_epoch, 2, 0, attributes, records_count - 1),
+            *(*times_ms, *producer, records_count),
         )
     )
     built += block
     _CRC.pack_into(built, _CRC_POSITION, batches.crc_of(built))
-    return bytes(built)
+    return built
 
 
 def _peek(batch: bytes | memoryview) -> batches.BatchHeader:
@@ -251,6 +310,7 @@ def _read_headers(data: bytes, position: int, end: int) -> tuple[tuple[Header, .
 
 
 def _encode(record: Record, timestamp_delta_ms: int, offset_delta: int) -> bytearray:
+    """The record with its length before it."""
     out = bytearray(1)  # attributes
     write_varint(out, timestamp_delta_ms)
     write_varint(out, offset_delta)
@@ -260,7 +320,10 @@ def _encode(record: Record, timestamp_delta_ms: int, offset_delta: int) -> bytea
     for key, value in record.headers:
         _write_bytes(out, key.encode())
         _write_bytes(out, value)
-    return out
+    framed = bytearray()
+    write_varint(framed, len(out))
+    framed += out
+    return framed
 
 
 def _write_bytes(out: bytearray, field: bytes | None) -> None:

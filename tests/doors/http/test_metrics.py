@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, Producer
 
 from headrace.broker import group_lag
 from headrace.doors.http import routes
+from headrace.groups.dead_letter import DeadLetterReason as Reason
 
 MINUTE_S = 60
 
@@ -197,6 +198,28 @@ def test_a_stuck_member_is_seen_and_so_is_that_it_goes_on(
     assert "is stuck" in caplog.text
     read(consumer, 4)
     until(lambda: not stuck(), "being found to go on")
+
+
+def test_dead_letters_are_counted_by_group(seen_broker, scrape):
+    allowed = {"errors.deadletterqueue.group.enable": "true"}
+    seen_broker.create_topic("t")
+    seen_broker.create_topic("dlq.t", 1, allowed)
+    copying = {
+        "errors.deadletterqueue.topic.name": "dlq.t",
+        "errors.deadletterqueue.copy.record.enable": "true",
+    }
+
+    async def send(node):
+        for group in ("g", "h"):
+            await node.broker.group_configs.alter(group, lambda _: copying, in_use=False)
+            await node.broker.dead_letters.send(group, "t", 0, [(0, 2, 1)], Reason.REJECTED)
+            await node.broker.topics.delete("dlq.t") if group == "g" else None
+
+    seen_broker.call(send)
+    found = scrape(seen_broker)
+    assert found("headrace_dead_letters_total", group="g") == 3
+    assert found("headrace_dead_letters_uncopied_total", group="g") == 3
+    assert found("headrace_dead_letters_lost_total", group="h", reason="no_topic") == 3
 
 
 def test_errors_are_counted_by_api_and_name(seen_broker, scrape):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from headrace.broker.dead_letter_counts import DeadLetterCounts
 from headrace.doors.http.exposition import family, histograms
 from headrace.doors.http.snapshot import Snapshot
 
@@ -17,6 +18,7 @@ def group_families(broker: "Broker", snapshot: Snapshot) -> Iterator[str]:
     yield from _lag_families(broker, snapshot)
     yield from _member_families(broker, snapshot)
     yield from _rebalance_families(broker, snapshot)
+    yield from _dead_letter_families(broker.dead_letters.counts)
 
 
 def _lag_families(broker: "Broker", snapshot: Snapshot) -> Iterator[str]:
@@ -122,4 +124,28 @@ def _rebalance_families(broker: "Broker", snapshot: Snapshot) -> Iterator[str]:
         "counter",
         "Rebalances by what caused them.",
         [({"reason": cause}, count) for cause, count in sorted(stats.rebalance_causes.items())],
+    )
+
+
+def _dead_letter_families(counts: DeadLetterCounts) -> Iterator[str]:
+    yield from family(
+        "headrace_dead_letters_total",
+        "counter",
+        "Dead letters written for the share group.",
+        [({"group": group_id}, count) for group_id, count in sorted(counts.written_of.items())],
+    )
+    yield from family(
+        "headrace_dead_letters_uncopied_total",
+        "counter",
+        "Those without key and value, because the record could not be read or would not fit.",
+        [({"group": group_id}, count) for group_id, count in sorted(counts.uncopied_of.items())],
+    )
+    yield from family(
+        "headrace_dead_letters_lost_total",
+        "counter",
+        "Records that the share group gave up without a dead letter, by what was in the way.",
+        [
+            ({"group": group_id, "reason": cause}, count)
+            for (group_id, cause), count in sorted(counts.lost_of.items())
+        ],
     )
