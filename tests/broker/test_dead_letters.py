@@ -252,11 +252,12 @@ def test_what_cannot_be_opened_is_not_copied(at_place, monkeypatch, harm: str) -
         await place.make()
         await place.configure(to="dlq.orders", copy="true")
         log = place.broker.topics.partition("orders", 0).log
-        await place.produce([Record(timestamp_ms=1, value=bytes(100_000))], Codec.ZSTD)
+        codec = Codec.NONE if harm == "flipped" else Codec.ZSTD
+        await place.produce([Record(timestamp_ms=1, value=bytes(100_000))], codec)
         await place.produce(records(1))
         if harm == "flipped":
             found = await log.read(0, 1, at_least_one=True)
-            os.pwrite(found.file, b"\xff", found.position + found.size_bytes - 1)
+            os.pwrite(found.file, b"\xff", found.position + found.size_bytes - 1000)
             found.release()
         else:
             monkeypatch.setattr(dead_letter_source, "UNPACKED_BYTES_MAX", 50_000)
