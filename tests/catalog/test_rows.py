@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import astuple
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.groups import GroupRow
+from headrace.catalog.share_partitions import SharePartitionRow
 from headrace.catalog.topics import TopicRow
 from headrace.wire.errors import ErrorCode, RequestError
 
@@ -173,3 +175,29 @@ def test_what_was_committed_survives_sigkill(tmp_path: Path, with_catalog):
             acknowledged = int((process.stdout.read().split() or [acknowledged])[-1])
         (row,) = with_catalog(lambda catalog: catalog.offsets.load_all())
         assert row.offset >= acknowledged
+
+
+def test_share_partitions_go_with_their_topic_and_with_their_group(with_catalog):
+    async def body(catalog: Catalog) -> None:
+        gone, kept = _topic("gone"), _topic("kept")
+        for topic in (gone, kept):
+            await catalog.topics.insert(topic)
+        rows = [
+            SharePartitionRow(group, topic.id, 1, 7, 2, "[[3,0,1]]")
+            for group in ("g", "h")
+            for topic in (gone, kept)
+        ]
+        for row in rows:
+            await catalog.share_partitions.save(SharePartitionRow(*(astuple(row)[:3]), 0, 0, "[]"))
+            await catalog.share_partitions.save(row)
+        by_key = lambda row: (row.group_id, row.topic_id.hex)  # noqa: E731
+        assert await catalog.share_partitions.load_all() == sorted(rows, key=by_key)
+        await catalog.topics.delete(gone.id, gone.name)
+        await catalog.share_partitions.save(rows[0])
+        assert await catalog.share_partitions.load_all() == [rows[1], rows[3]]
+        await catalog.groups.delete("g")
+        assert await catalog.share_partitions.load_all() == [rows[3]]
+        await catalog.share_partitions.delete("h", [kept.id])
+        assert await catalog.share_partitions.load_all() == []
+
+    with_catalog(body)

@@ -15,6 +15,7 @@ from headrace.catalog.group_configs import GroupConfigRows
 from headrace.catalog.groups import Groups
 from headrace.catalog.offsets import Offsets
 from headrace.catalog.producer_ids import ProducerIdBlocks
+from headrace.catalog.share_partitions import SharePartitionRows
 from headrace.catalog.topics import TopicRows
 from headrace.catalog.writer import Report, Writer
 
@@ -34,6 +35,7 @@ class Catalog:
         self.group_configs = GroupConfigRows(writer)
         self.offsets = Offsets(writer)
         self.producer_ids = ProducerIdBlocks(writer)
+        self.share_partitions = SharePartitionRows(writer)
 
     @classmethod
     async def open(cls, directory: str, report: Report | None = None) -> "Catalog":

@@ -5,6 +5,7 @@ assignments as one value that only the group coordinator reads. The SQL and noth
 import sqlite3
 from dataclasses import dataclass
 
+from headrace.catalog.share_partitions import delete_share_partitions_of_group
 from headrace.catalog.writer import Writer
 
 __all__ = ["GroupRow", "Groups"]
@@ -59,10 +60,12 @@ class Groups:
         await self._writer.run(change)
 
     async def delete(self, group_id: str) -> None:
-        """Forget the group and, in the same commit, every offset it committed."""
+        """Forget the group and, in the same commit, every offset it committed and how far it has
+        shared which partition."""
 
         def change(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM consumer_groups WHERE group_id = ?", (group_id,))
             db.execute("DELETE FROM committed_offsets WHERE group_id = ?", (group_id,))
+            delete_share_partitions_of_group(db, group_id)
 
         await self._writer.run(change)

@@ -85,6 +85,22 @@ MIGRATIONS: Final = (
         PRIMARY KEY (group_id, name)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- Where each share group is in each partition. runs: JSON, the stretches of offsets from
+    -- start_offset on as [length, state, delivery count]; what comes behind was never delivered.
+    -- Without a reference to consumer_groups, like committed_offsets.
+    CREATE TABLE share_partitions (
+        group_id TEXT NOT NULL,
+        topic_id TEXT NOT NULL REFERENCES topics (id) ON DELETE CASCADE,
+        partition INTEGER NOT NULL,
+        start_offset INTEGER NOT NULL,
+        state_epoch INTEGER NOT NULL,
+        runs TEXT NOT NULL,
+        PRIMARY KEY (group_id, topic_id, partition)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX share_partitions_by_topic ON share_partitions (topic_id);
+    """,
 )
 
 

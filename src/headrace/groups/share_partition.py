@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Final
 
+from headrace.groups.dead_letter import DeadLetterReason
 from headrace.groups.share_steps import (
     Acknowledgement,
     Acquire,
     Acquired,
     Condemned,
-    Reason,
     SharePartitionRecord,
     ShareSettings,
     ShareStep,
@@ -111,8 +111,9 @@ class SharePartition:
 
     def condemned(self) -> tuple[Condemned, ...]:
         """What is to be written to the dead-letter topic, as known after a restart."""
+        limit = self.settings.delivery_count_max
         return tuple(
-            self._condemn(run, self._reason(run))
+            self._condemn(run, DeadLetterReason.of_restored(run.delivery_count, limit))
             for run in self._window.runs
             if run.state is _ARCHIVING
         )
@@ -155,7 +156,8 @@ class SharePartition:
         """All of them or none. Offsets below the start are overlooked: they are finished.
 
         Errors: INVALID_REQUEST for ranges that are no ranges, overlap or lie behind the window, and
-        for types that do not exist; INVALID_RECORD_STATE for what the member does not hold.
+        for types that do not exist; INVALID_RECORD_STATE for what the member does not hold, and for
+        renewing where the group may not.
         """
         step = self._check(member_id, acknowledgements)
         if step.error:
@@ -170,7 +172,7 @@ class SharePartition:
                 if type_ == AcknowledgeType.RELEASE:
                     self._give_back(run, step)
                 elif type_ == AcknowledgeType.REJECT:
-                    self._give_up(run, Reason.REJECTED, step)
+                    self._give_up(run, DeadLetterReason.REJECTED, step)
                 else:
                     self._finish(run.first, run.last)
         return self._settle(step)
@@ -245,14 +247,13 @@ class SharePartition:
                 return _invalid(f"{len(types)} types for the offsets {first} to {last}")
             if not _KNOWN_TYPES.issuperset(types):
                 return _invalid(f"there are no such acknowledge types: {sorted(set(types))}")
+            if AcknowledgeType.RENEW in types and not self.settings.may_renew:
+                return _not_held("locks of this group cannot be renewed")
             if last >= self._window.end:
                 return _invalid(f"offset {last} was never acquired; {self._window.end} is next")
             for run in self._window.between(first, last):
                 if run.state is not _ACQUIRED or run.member_id != member_id:
-                    return ShareStep(
-                        ErrorCode.INVALID_RECORD_STATE,
-                        f"offsets {run.first} to {run.last} are not acquired by this member",
-                    )
+                    return _not_held(f"{run.first} to {run.last} are not this member's")
             position = last
         return ShareStep()
 
@@ -265,11 +266,11 @@ class SharePartition:
     def _give_back(self, run: Run, step: ShareStep) -> None:
         """Let others have an acquired record, unless it was delivered often enough."""
         if run.delivery_count >= self.settings.delivery_count_max:
-            self._give_up(run, Reason.DELIVERY_LIMIT, step)
+            self._give_up(run, DeadLetterReason.DELIVERIES_USED_UP, step)
         else:
             self._window.put(Run(run.first, run.last, _AVAILABLE, run.delivery_count))
 
-    def _give_up(self, run: Run, reason: Reason, step: ShareStep) -> None:
+    def _give_up(self, run: Run, reason: DeadLetterReason, step: ShareStep) -> None:
         if self.settings.has_dead_letters:
             self._window.put(Run(run.first, run.last, _ARCHIVING, run.delivery_count))
             step.condemned += (self._condemn(run, reason),)
@@ -277,12 +278,8 @@ class SharePartition:
             self._finish(run.first, run.last)
 
     @staticmethod
-    def _condemn(run: Run, reason: Reason) -> Condemned:
+    def _condemn(run: Run, reason: DeadLetterReason) -> Condemned:
         return Condemned(run.first, run.last, run.delivery_count, reason)
-
-    def _reason(self, run: Run) -> Reason:
-        is_worn_out = run.delivery_count >= self.settings.delivery_count_max
-        return Reason.DELIVERY_LIMIT if is_worn_out else Reason.REJECTED
 
     def _skip(self, first: int, last: int) -> None:
         """The log was read and holds nothing in [first, last]: nobody needs to be given it."""
@@ -339,3 +336,7 @@ def _spans(acknowledgements: list[Acknowledgement]) -> Iterator[tuple[int, int, 
 
 def _invalid(message: str) -> ShareStep:
     return ShareStep(ErrorCode.INVALID_REQUEST, message)
+
+
+def _not_held(message: str) -> ShareStep:
+    return ShareStep(ErrorCode.INVALID_RECORD_STATE, message)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
+from headrace.groups.dead_letter import DeadLetterReason
 from headrace.groups.share_window import RecordState
 from headrace.wire.errors import ErrorCode
 from headrace.wire.messages.k78_share_fetch import AcquireMode
@@ -14,7 +14,6 @@ __all__ = [
     "Acquire",
     "Acquired",
     "Condemned",
-    "Reason",
     "SharePartitionRecord",
     "ShareSettings",
     "ShareStep",
@@ -32,6 +31,8 @@ class ShareSettings:
     record_locks_max: int = 2000
     """share.partition.max.record.locks: records that are not finished, between the first such one
     and the last that was ever acquired. A hard bound, in every acquire mode."""
+    may_renew: bool = True
+    """share.renew.acknowledge.enable"""
     has_dead_letters: bool = False
     """Whether records that are given up are written somewhere before they count as finished."""
 
@@ -68,20 +69,13 @@ class Acknowledgement(NamedTuple):
     types: Sequence[int]
 
 
-class Reason(Enum):
-    """Why a record is given up."""
-
-    REJECTED = "rejected"
-    DELIVERY_LIMIT = "delivery limit"
-
-
 class Condemned(NamedTuple):
     """Records to be written to the dead-letter topic; then `archived` is to be told."""
 
     first: int
     last: int
     delivery_count: int
-    reason: Reason
+    reason: DeadLetterReason
 
 
 @dataclass(slots=True)
