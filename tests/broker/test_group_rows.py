@@ -1,4 +1,5 @@
 import json
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from headrace.broker.group_rows import record_of, row_of
 from headrace.catalog.groups import GroupRow
 from headrace.catalog.schema import CatalogError
 from headrace.groups.changes import GroupRecord, MemberRecord
+from headrace.groups.share_records import ShareGroupRecord, ShareMemberRecord
 from headrace.groups.states import State
 
 ids = st.text(max_size=10)
@@ -33,9 +35,25 @@ records = st.builds(
     leader=st.none() | ids,
     members=st.lists(members, max_size=3).map(tuple),
 )
+share_members = st.builds(
+    ShareMemberRecord,
+    member_id=ids,
+    rack_id=st.none() | ids,
+    client_id=ids,
+    client_host=ids,
+    names=st.frozensets(ids, max_size=3),
+    target=st.frozensets(st.tuples(st.uuids(), timeouts), max_size=5),
+)
+share_records = st.builds(
+    ShareGroupRecord,
+    group_id=ids,
+    state=st.sampled_from(State),
+    generation=st.integers(0, 2**31 - 1),
+    members=st.lists(share_members, max_size=3).map(tuple),
+)
 
 
-@given(records)
+@given(records | share_records)
 def test_group_comes_back_as_it_was(record):
     assert record_of(row_of(record, None)) == record
 
@@ -58,11 +76,32 @@ def test_format_stays_readable():
     assert record.state is State.STABLE
     assert record.members[0].protocols == (("range", b"\0\1"),)
     assert record.members[0].assignment == b"\0\2"
+
+
+def test_format_of_share_groups_stays_readable():
+    """A row of version 3, as released: never change it."""
+    topic = UUID(int=7)
+    member = {
+        "id": "m",
+        "rack": None,
+        "client": "c",
+        "host": "h",
+        "topics": ["t"],
+        "target": {topic.hex: [0, 2]},
+    }
+    state = {"v": 3, "state": "Stable", "members": [member]}
+    row = GroupRow("g", "share", 3, "simple", None, json.dumps(state).encode(), None)
+    record = record_of(row)
+    assert isinstance(record, ShareGroupRecord)
+    assert record.generation == 3
+    assert record.members[0].names == {"t"}
+    assert record.members[0].target == {(topic, 0), (topic, 2)}
     assert json.loads(row_of(record, None).state) == state
 
 
 @pytest.mark.parametrize(
-    "state", [b"", b"{}", b"[]", b'{"v":2}', b'{"v":1,"state":"Odd","members":[]}', b"\xff"]
+    "state",
+    [b"", b"{}", b"[]", b'{"v":2}', b'{"v":3}', b'{"v":1,"state":"Odd","members":[]}', b"\xff"],
 )
 def test_group_that_cannot_be_read_is_named(state):
     row = GroupRow("orders", "consumer", 1, None, None, state, None)

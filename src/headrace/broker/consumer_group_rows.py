@@ -12,7 +12,7 @@ from uuid import UUID
 
 from headrace.groups.consumer_records import ConsumerMemberRecord, Partitions
 
-__all__ = ["members_of", "packed_members"]
+__all__ = ["members_of", "packed_members", "packed_partitions", "partitions_of"]
 
 
 def packed_members(members: Iterable[ConsumerMemberRecord]) -> list[dict[str, Any]]:
@@ -29,9 +29,9 @@ def packed_members(members: Iterable[ConsumerMemberRecord]) -> list[dict[str, An
             "assignor": member.assignor,
             "epoch": member.epoch,
             "previous_epoch": member.previous_epoch,
-            "assigned": _packed(member.assigned),
-            "revoking": _packed(member.revoking),
-            "target": _packed(member.target),
+            "assigned": packed_partitions(member.assigned),
+            "revoking": packed_partitions(member.revoking),
+            "target": packed_partitions(member.target),
         }
         for member in members
     ]
@@ -52,15 +52,15 @@ def members_of(packed: Iterable[dict[str, Any]]) -> tuple[ConsumerMemberRecord, 
             assignor=member["assignor"],
             epoch=member["epoch"],
             previous_epoch=member["previous_epoch"],
-            assigned=_partitions(member["assigned"]),
-            revoking=_partitions(member["revoking"]),
-            target=_partitions(member["target"]),
+            assigned=partitions_of(member["assigned"]),
+            revoking=partitions_of(member["revoking"]),
+            target=partitions_of(member["target"]),
         )
         for member in packed
     )
 
 
-def _packed(partitions: Partitions) -> dict[str, list[int]]:
+def packed_partitions(partitions: Partitions) -> dict[str, list[int]]:
     packed: dict[str, list[int]] = {}
     for topic_id, index in partitions:
         packed.setdefault(topic_id.hex, []).append(index)
@@ -69,7 +69,7 @@ def _packed(partitions: Partitions) -> dict[str, list[int]]:
     return packed
 
 
-def _partitions(packed: dict[str, list[int]]) -> Partitions:
+def partitions_of(packed: dict[str, list[int]]) -> Partitions:
     return frozenset(
         (topic_id, index)
         for topic_id, indexes in ((UUID(text), indexes) for text, indexes in packed.items())

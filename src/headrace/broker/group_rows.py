@@ -7,27 +7,33 @@ The columns are for people; `state` holds what only the coordinator needs, as JS
      "rebalance_ms", "protocols": [[name, base64], ...], "assignment": base64}, ...]}
 
 Next-generation groups have "v": 2 and members as `consumer_group_rows` says; their assignor is in
-the column of the protocol, their epoch in that of the generation.
+the column of the protocol, their epoch in that of the generation. Share groups have "v": 3 and
+members as `share_group_rows` says.
 """
 
 import json
 from base64 import b64decode, b64encode
 from typing import Any, Final
 
-from headrace.broker.consumer_group_rows import members_of, packed_members
+from headrace.broker import consumer_group_rows, share_group_rows
 from headrace.catalog.groups import GroupRow
 from headrace.catalog.schema import CatalogError
-from headrace.groups.changes import GroupRecord, MemberRecord
+from headrace.groups.changes import GroupRecord, MemberRecord, SavedRecord
 from headrace.groups.consumer_records import ConsumerGroupRecord
+from headrace.groups.share_assignor import SIMPLE
+from headrace.groups.share_records import ShareGroupRecord
 from headrace.groups.states import State
 
 __all__ = ["record_of", "row_of"]
 
 _VERSION: Final = 1
 _CONSUMER_VERSION: Final = 2
+_SHARE_VERSION: Final = 3
 
 
-def row_of(record: GroupRecord | ConsumerGroupRecord, emptied_ms: int | None) -> GroupRow:
+def row_of(record: SavedRecord, emptied_ms: int | None) -> GroupRow:
+    if isinstance(record, ShareGroupRecord):
+        return _share_row_of(record, emptied_ms)
     if isinstance(record, ConsumerGroupRecord):
         return _consumer_row_of(record, emptied_ms)
     state = {
@@ -46,7 +52,7 @@ def row_of(record: GroupRecord | ConsumerGroupRecord, emptied_ms: int | None) ->
     )
 
 
-def record_of(row: GroupRow) -> GroupRecord | ConsumerGroupRecord:
+def record_of(row: GroupRow) -> SavedRecord:
     """Raises CatalogError."""
     try:
         state = json.loads(row.state)
@@ -56,7 +62,14 @@ def record_of(row: GroupRow) -> GroupRecord | ConsumerGroupRecord:
                 state=State(state["state"]),
                 generation=row.generation,
                 assignor=row.protocol or "",
-                members=members_of(state["members"]),
+                members=consumer_group_rows.members_of(state["members"]),
+            )
+        if state["v"] == _SHARE_VERSION:
+            return ShareGroupRecord(
+                group_id=row.group_id,
+                state=State(state["state"]),
+                generation=row.generation,
+                members=share_group_rows.members_of(state["members"]),
             )
         if state["v"] != _VERSION:
             raise CatalogError(f"group {row.group_id!r} was saved in format {state['v']}")
@@ -77,13 +90,30 @@ def _consumer_row_of(record: ConsumerGroupRecord, emptied_ms: int | None) -> Gro
     state = {
         "v": _CONSUMER_VERSION,
         "state": record.state.value,
-        "members": packed_members(record.members),
+        "members": consumer_group_rows.packed_members(record.members),
     }
     return GroupRow(
         group_id=record.group_id,
         protocol_type="consumer",
         generation=record.generation,
         protocol=record.assignor,
+        leader=None,
+        state=json.dumps(state, separators=(",", ":")).encode(),
+        emptied_ms=emptied_ms,
+    )
+
+
+def _share_row_of(record: ShareGroupRecord, emptied_ms: int | None) -> GroupRow:
+    state = {
+        "v": _SHARE_VERSION,
+        "state": record.state.value,
+        "members": share_group_rows.packed_members(record.members),
+    }
+    return GroupRow(
+        group_id=record.group_id,
+        protocol_type="share",
+        generation=record.generation,
+        protocol=SIMPLE,
         leader=None,
         state=json.dumps(state, separators=(",", ":")).encode(),
         emptied_ms=emptied_ms,

@@ -13,6 +13,7 @@ from headrace.broker.hosted_groups import HostedGroups
 from headrace.groups import kinds
 from headrace.groups.offsets import expired, is_left_over
 from headrace.groups.requests import Delete
+from headrace.groups.share_group import ShareGroup
 
 __all__ = ["sweep", "sweep_for_ever"]
 
@@ -43,6 +44,8 @@ def _sweep_group(groups: HostedGroups, hosted: HostedGroup, now_ms: int) -> None
     if hosted.is_writing:
         return  # what is being written is younger than any retention
     group = hosted.group
+    if isinstance(group, ShareGroup):
+        return  # it has no offsets; what it has read is kept until somebody deletes it
     gone = expired(group, hosted.offsets, hosted.emptied_ms, now_ms)
     if len(gone) == len(hosted.offsets) and is_left_over(group):
         log.info("group %r is forgotten: it has no members and no offsets", group.group_id)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from headrace.groups.consumer_records import ConsumerGroupRecord
 from headrace.groups.requests import Answer, OffsetToCommit, Token
+from headrace.groups.share_records import ShareGroupRecord
 from headrace.groups.states import State
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class GroupRecord:
     members: tuple[MemberRecord, ...]
 
 
-SavedRecord = GroupRecord | ConsumerGroupRecord
+SavedRecord = GroupRecord | ConsumerGroupRecord | ShareGroupRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,22 @@ from typing import NamedTuple
 
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_records import ConsumerMemberRecord
-from headrace.groups.group import Group
+from headrace.groups.kinds import AnyGroup
+from headrace.groups.share_assignor import SIMPLE
+from headrace.groups.share_group import ShareGroup
 from headrace.groups.states import State
+from headrace.groups.topics_image import TopicPartition
 
 __all__ = [
     "ConsumerGroupDescription",
     "GroupDescription",
     "GroupType",
     "MemberDescription",
+    "ShareGroupDescription",
+    "ShareMemberDescription",
     "describe",
     "describe_consumer",
+    "describe_share",
 ]
 
 
@@ -23,6 +29,7 @@ class GroupType(Enum):
 
     CLASSIC = "classic"
     CONSUMER = "consumer"
+    SHARE = "share"
 
 
 class MemberDescription(NamedTuple):
@@ -42,7 +49,7 @@ class GroupDescription(NamedTuple):
     protocol_type: str
     """Empty for a group that only ever committed offsets."""
     protocol: str
-    """What the members, or in a next-generation group the broker, assign by. Empty unless a
+    """What the members, or in other than classic groups the broker, assign by. Empty unless a
     classic group is stable."""
     generation: int
     leader: str
@@ -64,6 +71,49 @@ class ConsumerGroupDescription(NamedTuple):
     members: tuple[ConsumerMemberRecord, ...]
 
 
+class ShareMemberDescription(NamedTuple):
+    member_id: str
+    rack_id: str | None
+    epoch: int
+    client_id: str
+    client_host: str
+    names: frozenset[str]
+    """Topics subscribed to."""
+    assigned: frozenset[TopicPartition]
+    """What it was told to read, in its epoch."""
+
+
+class ShareGroupDescription(NamedTuple):
+    """A share group with what its members read."""
+
+    group_id: str
+    state: State
+    generation: int
+    assignor: str
+    members: tuple[ShareMemberDescription, ...]
+
+
+def describe_share(group: ShareGroup) -> ShareGroupDescription:
+    return ShareGroupDescription(
+        group.group_id,
+        group.state,
+        group.generation,
+        SIMPLE,
+        tuple(
+            ShareMemberDescription(
+                member.member_id,
+                member.rack_id,
+                member.epoch,
+                member.client_id,
+                member.client_host,
+                member.names,
+                member.assigned,
+            )
+            for member in group.members.values()
+        ),
+    )
+
+
 def describe_consumer(group: ConsumerGroup) -> ConsumerGroupDescription:
     record = group.record()
     return ConsumerGroupDescription(
@@ -71,9 +121,11 @@ def describe_consumer(group: ConsumerGroup) -> ConsumerGroupDescription:
     )
 
 
-def describe(group: Group | ConsumerGroup) -> GroupDescription:
+def describe(group: AnyGroup) -> GroupDescription:
+    if isinstance(group, ShareGroup):
+        return _describe_assigned(group, GroupType.SHARE, SIMPLE)
     if isinstance(group, ConsumerGroup):
-        return _describe_consumer(group)
+        return _describe_assigned(group, GroupType.CONSUMER, group.assignor)
     is_stable = group.state is State.STABLE
     return GroupDescription(
         group_id=group.group_id,
@@ -99,12 +151,15 @@ def describe(group: Group | ConsumerGroup) -> GroupDescription:
     )
 
 
-def _describe_consumer(group: ConsumerGroup) -> GroupDescription:
+def _describe_assigned(
+    group: ConsumerGroup | ShareGroup, kind: GroupType, assignor: str
+) -> GroupDescription:
+    """Of a group whose partitions the broker assigns."""
     return GroupDescription(
         group_id=group.group_id,
         state=group.state,
-        protocol_type="consumer",
-        protocol=group.assignor if group.members else "",
+        protocol_type=kind.value,
+        protocol=assignor if group.members else "",
         generation=group.generation,
         leader="",
         members=tuple(
@@ -120,5 +175,5 @@ def _describe_consumer(group: ConsumerGroup) -> GroupDescription:
         ),
         rebalances=group.rebalances,
         rebalance_reason=group.rebalance_reason,
-        type=GroupType.CONSUMER,
+        type=kind,
     )

@@ -1,10 +1,11 @@
-"""The two kinds of groups behind one face, and how one becomes the other.
+"""The kinds of groups behind one face, and how one becomes another.
 
 An empty group is of the kind of whoever joins it first; while it has members of one kind it refuses
-the other.
+the other. A share group is one from its first member until it is deleted, and no other group
+becomes one: what it has read of a partition is more than an offset.
 """
 
-from headrace.groups import classic, consumer
+from headrace.groups import classic, consumer, share
 from headrace.groups.changes import SavedRecord, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_records import ConsumerGroupRecord
@@ -12,6 +13,9 @@ from headrace.groups.consumer_requests import ConsumerHeartbeat, ConsumerHeartbe
 from headrace.groups.group import Group
 from headrace.groups.requests import Join, Request
 from headrace.groups.settings import GroupSettings
+from headrace.groups.share_group import ShareGroup
+from headrace.groups.share_records import ShareGroupRecord
+from headrace.groups.share_requests import ShareHeartbeat, ShareHeartbeatAnswer
 from headrace.groups.states import State
 from headrace.wire.errors import ErrorCode
 
@@ -26,12 +30,18 @@ __all__ = [
     "tick",
 ]
 
-AnyGroup = Group | ConsumerGroup
+AnyGroup = Group | ConsumerGroup | ShareGroup
 AnyRecord = SavedRecord
 
 
 def step(group: AnyGroup, request: Request, now_ms: int) -> Step:
     """Serve one request; see `classic` and `consumer`. `becomes` of the step is to be looked at."""
+    if isinstance(group, ShareGroup):
+        return share.step(group, request, now_ms)
+    if isinstance(request, ShareHeartbeat):
+        message = f"{group.group_id!r} is no share group; delete it first if its id is to be used"
+        group.tell(request.token, ShareHeartbeatAnswer(ErrorCode.GROUP_ID_NOT_FOUND, message))
+        return group.take_step()
     if isinstance(group, ConsumerGroup):
         if isinstance(request, Join) and group.state is State.EMPTY:
             changed = as_classic(group)
@@ -57,6 +67,8 @@ def _taken_over(group: Group, request: ConsumerHeartbeat, now_ms: int) -> Step:
 
 
 def tick(group: AnyGroup, now_ms: int) -> Step:
+    if isinstance(group, ShareGroup):
+        return share.tick(group, now_ms)
     if isinstance(group, ConsumerGroup):
         return consumer.tick(group, now_ms)
     return classic.tick(group, now_ms)
@@ -69,6 +81,8 @@ def forget_offsets(group: AnyGroup, partitions: tuple[tuple[str, int], ...]) -> 
 
 
 def restore(record: AnyRecord, settings: GroupSettings, now_ms: int) -> AnyGroup:
+    if isinstance(record, ShareGroupRecord):
+        return ShareGroup.restore(record, settings, now_ms)
     if isinstance(record, ConsumerGroupRecord):
         return ConsumerGroup.restore(record, settings, now_ms)
     return Group.restore(record, settings, now_ms)

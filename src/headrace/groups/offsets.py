@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_target import subscribed_topics as subscribed_by_consumers
-from headrace.groups.group import Group
+from headrace.groups.kinds import AnyGroup
+from headrace.groups.share_group import ShareGroup
 from headrace.groups.states import State
 from headrace.groups.subscription import subscribed_topics
 
@@ -26,7 +27,7 @@ class Committed(NamedTuple):
 
 
 def expired(
-    group: Group | ConsumerGroup,
+    group: AnyGroup,
     offsets: Mapping[tuple[str, int], Committed],
     emptied_ms: int | None,
     now_ms: int,
@@ -49,16 +50,18 @@ def expired(
     )
 
 
-def _subscribed(group: Group | ConsumerGroup) -> frozenset[str] | None:
+def _subscribed(group: AnyGroup) -> frozenset[str] | None:
+    if isinstance(group, ShareGroup):
+        return frozenset()
     if isinstance(group, ConsumerGroup):
         # Which topics a pattern means is known once a member was heard of after a start.
         return subscribed_by_consumers(group) if group.topics.by_name else None
     return subscribed_topics(group)
 
 
-def is_left_over(group: Group | ConsumerGroup) -> bool:
-    """Whether nobody would miss the group, if it has no offsets either."""
+def is_left_over(group: AnyGroup) -> bool:
+    """Whether nobody would miss the group, if nothing that it has read is kept either."""
     is_free = group.outsiders_out_until_ms is None
-    if isinstance(group, ConsumerGroup):
+    if isinstance(group, ConsumerGroup | ShareGroup):
         return group.state is State.EMPTY and is_free
     return group.state is State.EMPTY and not group.pending and is_free

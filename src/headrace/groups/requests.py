@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from headrace.groups.consumer_requests import ConsumerHeartbeat, ConsumerHeartbeatAnswer
+from headrace.groups.share_requests import ShareHeartbeat, ShareHeartbeatAnswer
 from headrace.wire.errors import ErrorCode
 
 __all__ = [
@@ -140,7 +141,17 @@ class DeleteOffsets:
     token: Token = 0
 
 
-Request = Join | Sync | Heartbeat | Leave | Commit | Delete | DeleteOffsets | ConsumerHeartbeat
+Request = (
+    Join
+    | Sync
+    | Heartbeat
+    | Leave
+    | Commit
+    | Delete
+    | DeleteOffsets
+    | ConsumerHeartbeat
+    | ShareHeartbeat
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,4 +214,5 @@ Answer = (
     | DeleteAnswer
     | DeleteOffsetsAnswer
     | ConsumerHeartbeatAnswer
+    | ShareHeartbeatAnswer
 )

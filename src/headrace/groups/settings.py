@@ -28,7 +28,14 @@ class GroupSettings:
     consumer_members_max: int = 10_000
     """group.consumer.max.size: one more gets GROUP_MAX_SIZE_REACHED."""
     consumer_topics_max: int = 10_000
-    """Topics that one member of such a group subscribes to by name."""
+    """Topics that one member of such a group, or of a share group, subscribes to by name."""
+
+    share_session_timeout_ms: int = 45_000
+    """group.share.session.timeout.ms: of share groups."""
+    share_heartbeat_interval_ms: int = 5_000
+    """group.share.heartbeat.interval.ms: what their members are told."""
+    share_members_max: int = 200
+    """group.share.max.size: one more gets GROUP_MAX_SIZE_REACHED."""
 
     group_members_max: int = 10_000
     """group.max.size: one more gets GROUP_MAX_SIZE_REACHED."""
