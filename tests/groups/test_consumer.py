@@ -321,3 +321,9 @@ def test_administrator_fences_all_members_and_their_late_commits(alone: Scene) -
     assert alone.join("m1").member_epoch == 3
     alone.beat("m1", LEAVE)
     assert alone.commit("", -1) is ErrorCode.NONE
+
+
+def test_topic_that_went_while_the_broker_was_down_is_no_longer_read(alone: Scene) -> None:
+    alone.restart()
+    alone.topics()
+    assert alone.beat("m1", 1).assignment == NONE

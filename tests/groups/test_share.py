@@ -224,6 +224,12 @@ def test_member_is_known_after_a_restart_whichever_answer_it_heard(pair: Scene) 
     assert pair.beat("m2", 4).error is ErrorCode.FENCED_MEMBER_EPOCH
 
 
+def test_topic_that_went_while_the_broker_was_down_is_no_longer_read(pair: Scene) -> None:
+    pair.restart()
+    pair.topics()
+    assert pair.beat("m1", 2).assignment == partitions()
+
+
 def test_sessions_begin_anew_with_a_restart(pair: Scene) -> None:
     pair.now_ms += 10 * SESSION_MS
     pair.restart()

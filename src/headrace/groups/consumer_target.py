@@ -7,7 +7,7 @@ from uuid import UUID
 from headrace.groups.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Subscriber, unweighed
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
-from headrace.groups.topics_image import TopicFacts, TopicPartition, TopicsImage
+from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicPartition, TopicsImage
 
 __all__ = ["rebalance", "see_topics", "subscribed_topics"]
 
@@ -24,9 +24,10 @@ def see_topics(group: ConsumerGroup, topics: TopicsImage) -> None:
     """Begin an epoch if what exists now makes a difference to the group."""
     if topics is group.topics:
         return
+    is_first_look = group.topics is NO_TOPICS  # what it shall read may have gone meanwhile
     sizes_before = _sizes(group)
     group.topics = topics
-    if group.members and _sizes(group) != sizes_before:
+    if group.members and (is_first_look or _sizes(group) != sizes_before):
         target = _target(group)
         if any(member.target != target[name] for name, member in group.members.items()):
             _begin_epoch(group, target, "the subscribed topics have changed")

@@ -6,7 +6,7 @@ from uuid import UUID
 from headrace.groups.assignors import Assignment, Subscriber
 from headrace.groups.share_assignor import simple
 from headrace.groups.share_group import ShareGroup
-from headrace.groups.topics_image import TopicsImage
+from headrace.groups.topics_image import NO_TOPICS, TopicsImage
 
 __all__ = ["rebalance", "see_topics"]
 
@@ -23,9 +23,10 @@ def see_topics(group: ShareGroup, topics: TopicsImage) -> None:
     """Begin an epoch if what exists now makes a difference to the group."""
     if topics is group.topics:
         return
+    is_first_look = group.topics is NO_TOPICS  # what it shall read may have gone meanwhile
     sizes_before = _sizes(group)
     group.topics = topics
-    if group.members and _sizes(group) != sizes_before:
+    if group.members and (is_first_look or _sizes(group) != sizes_before):
         target = _target(group)
         if any(member.target != target[name] for name, member in group.members.items()):
             _begin_epoch(group, target, "the subscribed topics have changed")
