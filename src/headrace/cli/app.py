@@ -6,6 +6,7 @@ import typer
 
 import headrace
 from headrace.cli import group, local, topic
+from headrace.cli.capacity import capacity
 from headrace.cli.consume import consume
 from headrace.cli.failure import reporting
 from headrace.cli.options import command_group
@@ -20,6 +21,7 @@ app.add_typer(topic.app, name="topic")
 app.command("produce")(produce)
 app.command("consume")(consume)
 app.add_typer(group.app, name="group")
+app.command("capacity")(capacity)
 
 
 def _show_version(wanted: bool) -> None:

@@ -17,19 +17,10 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from headrace.cli.failure import Exit, Failure
+from headrace.cli.quantities import duration_ms
 
 __all__ = ["Place", "Position"]
 
-_UNIT_MS: Final = {
-    "ms": 1,
-    "s": 1000,
-    "m": 60_000,
-    "h": 3_600_000,
-    "d": 86_400_000,
-    "w": 7 * 86_400_000,
-}
-_PART: Final = re.compile(r"(\d{1,15})(ms|s|m|h|d|w)", re.ASCII)
-_AGO: Final = re.compile(rf"-(?:{_PART.pattern})+", re.ASCII)
 _OFFSET: Final = re.compile(r"\d{1,18}", re.ASCII)
 _SHIFT: Final = re.compile(r"[+-]\d{1,18}", re.ASCII)
 _WORDS: Final = (
@@ -72,8 +63,8 @@ class Position(NamedTuple):
 
 def _time_ms(text: str) -> int | None:
     """ISO 8601 or `-2h`, as milliseconds since the epoch; None if it is neither."""
-    if _AGO.fullmatch(text):
-        ago_ms = sum(int(count) * _UNIT_MS[unit] for count, unit in _PART.findall(text))
+    ago_ms = duration_ms(text[1:]) if text.startswith("-") else None
+    if ago_ms is not None:
         return max(0, time.time_ns() // 1_000_000 - ago_ms)
     try:
         moment = datetime.fromisoformat(text)
