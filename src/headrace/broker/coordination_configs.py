@@ -74,7 +74,7 @@ _OWN: Final = (
     ),
     integer(
         "group.share.max.size",
-        200,
+        _GROUPS.share_members_max,
         "Members of one share group.",
         least=1,
         most=1_000,

@@ -27,8 +27,10 @@ from headrace.groups.consumer_requests import JOIN, ConsumerHeartbeat, ConsumerH
 from headrace.groups.description import (
     ConsumerGroupDescription,
     GroupDescription,
+    ShareGroupDescription,
     describe,
     describe_consumer,
+    describe_share,
 )
 from headrace.groups.offsets import Committed
 from headrace.groups.requests import (
@@ -46,6 +48,8 @@ from headrace.groups.requests import (
     SyncAnswer,
 )
 from headrace.groups.settings import GroupSettings
+from headrace.groups.share_group import ShareGroup
+from headrace.groups.share_requests import ShareHeartbeat, ShareHeartbeatAnswer
 from headrace.groups.topics_image import NO_TOPICS, TopicsImage
 from headrace.wire.errors import ErrorCode, RequestError
 
@@ -96,9 +100,20 @@ class GroupCoordinator:
             steady_ms,
             is_durable,
             settings_of or (lambda _: settings),
+            self._tell_forgotten,
             self._stats,
         )
         self._sweeper: asyncio.Task[None] | None = None
+        self._watchers: list[Callable[[str], None]] = []
+
+    def when_forgotten(self, watcher: Callable[[str], None]) -> None:
+        """Call `watcher` with the id of each group that somebody deleted, or that was not to be
+        kept and whose last member left; it must not raise."""
+        self._watchers.append(watcher)
+
+    def _tell_forgotten(self, group_id: str) -> None:
+        for watcher in self._watchers:
+            watcher(group_id)
 
     async def start(self) -> None:
         """Load every group; from then on requests are served and time passes.
@@ -167,6 +182,18 @@ class GroupCoordinator:
         answer: ConsumerHeartbeatAnswer = await self._hosted.ask(hosted, request)
         return answer
 
+    async def share_heartbeat(self, group_id: str, request: ShareHeartbeat) -> ShareHeartbeatAnswer:
+        """For members of share groups. `request` needs neither token nor topics. A group of
+        another kind says GROUP_ID_NOT_FOUND, even while it is empty."""
+        self.check_group_id(group_id)
+        if request.member_epoch == JOIN:
+            hosted = self._hosted.find_or_host(group_id, ShareGroup)
+        else:
+            hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id, ShareGroup)
+        request = replace(request, topics=self._topics())
+        answer: ShareHeartbeatAnswer = await self._hosted.ask(hosted, request)
+        return answer
+
     # Offsets
 
     async def commit(
@@ -216,15 +243,15 @@ class GroupCoordinator:
     ) -> list[ErrorCode]:
         """One code for each partition, in order, when the offsets are durably forgotten.
 
-        Raises RequestError: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP (members that are no consumers),
-        COORDINATOR_NOT_AVAILABLE.
+        Raises RequestError: GROUP_ID_NOT_FOUND (also for a share group, which has no offsets),
+        NON_EMPTY_GROUP (members that are no consumers), COORDINATOR_NOT_AVAILABLE.
         """
         hosted = self._find_known(group_id)
         asked = [(pair, self._partition_exists(*pair)) for pair in partitions]
         known = tuple(pair for pair, exists in asked if exists)
         answer = await self._hosted.ask(hosted, DeleteOffsets(known))
         if answer.error:
-            raise RequestError(answer.error, f"group {group_id!r} has members")
+            raise RequestError(answer.error, f"group {group_id!r} cannot forget single offsets")
         errors = iter(answer.errors)
         return [
             next(errors) if exists else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION for _, exists in asked
@@ -274,6 +301,14 @@ class GroupCoordinator:
             return None
         return describe_consumer(hosted.group)
 
+    def describe_share(self, group_id: str) -> ShareGroupDescription | None:
+        """None if there is no share group of this id."""
+        self.check_group_id(group_id, may_be_empty=True)
+        hosted = self._hosted.find(group_id)
+        if hosted is None or not isinstance(hosted.group, ShareGroup):
+            return None
+        return describe_share(hosted.group)
+
     def settings_of(self, group_id: str) -> GroupSettings:
         """Those of the group, or of the broker if there is no such group."""
         hosted = self._hosted.find(group_id)
@@ -289,13 +324,14 @@ class GroupCoordinator:
         return Rebalances() if hosted is None else hosted.rebalances
 
     async def delete(self, group_id: str) -> None:
-        """Delete the group and its offsets, durably.
+        """Delete the group and its offsets, or how far it has shared what, durably.
 
         Raises RequestError: GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP, COORDINATOR_NOT_AVAILABLE.
         """
         answer = await self._hosted.ask(self._find_known(group_id), Delete())
         if answer.error:
             raise RequestError(answer.error, f"group {group_id!r} has members")
+        self._tell_forgotten(group_id)
 
     def check_group_id(self, group_id: str, *, may_be_empty: bool = False) -> None:
         """Raises RequestError INVALID_GROUP_ID. The empty id is one that old consumers without a

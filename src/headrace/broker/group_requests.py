@@ -12,6 +12,7 @@ from headrace.groups.requests import (
     OffsetToCommit,
     Sync,
 )
+from headrace.groups.share_requests import ShareHeartbeat
 from headrace.groups.states import State
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Leave",
     "Leaving",
     "OffsetToCommit",
+    "ShareHeartbeat",
     "State",
     "Sync",
 ]

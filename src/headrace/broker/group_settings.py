@@ -16,6 +16,8 @@ __all__ = ["broker_settings", "settings_of"]
 _OF_ONE_GROUP: Final = {
     "consumer_heartbeat_interval_ms": "consumer.heartbeat.interval.ms",
     "consumer_session_timeout_ms": "consumer.session.timeout.ms",
+    "share_heartbeat_interval_ms": "share.heartbeat.interval.ms",
+    "share_session_timeout_ms": "share.session.timeout.ms",
 }
 """Group configurations by the setting that they are."""
 
@@ -29,6 +31,9 @@ def broker_settings(configs: BrokerConfigs) -> GroupSettings:
         consumer_session_timeout_ms=configs.integer("group.consumer.session.timeout.ms"),
         consumer_heartbeat_interval_ms=configs.integer("group.consumer.heartbeat.interval.ms"),
         consumer_members_max=configs.integer("group.consumer.max.size"),
+        share_session_timeout_ms=configs.integer("group.share.session.timeout.ms"),
+        share_heartbeat_interval_ms=configs.integer("group.share.heartbeat.interval.ms"),
+        share_members_max=configs.integer("group.share.max.size"),
         group_members_max=configs.integer("group.max.size"),
         offset_metadata_bytes_max=configs.integer("offset.metadata.max.bytes"),
         offsets_retention_ms=configs.integer("offsets.retention.minutes") * 60_000,

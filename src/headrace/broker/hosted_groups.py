@@ -25,10 +25,14 @@ from headrace.groups.kinds import AnyGroup
 from headrace.groups.offsets import Committed, is_left_over
 from headrace.groups.requests import Answer, Request, Token
 from headrace.groups.settings import GroupSettings
+from headrace.groups.share_group import ShareGroup
 from headrace.groups.states import State
 from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["HostedGroups"]
+
+FirstKind = type[Group] | type[ShareGroup]
+"""What a group begins as. A next-generation one begins as an empty classic one."""
 
 
 class HostedGroups:
@@ -42,14 +46,17 @@ class HostedGroups:
         steady_ms: Callable[[], int],
         is_durable: Callable[[str], bool],
         settings_of: Callable[[str], GroupSettings],
+        forgotten: Callable[[str], None],
         stats: Stats,
     ) -> None:
+        """`forgotten` is told the id of a group that was not to be kept, and is gone."""
         self._settings = settings
         self._catalog = catalog
         self._now_ms = now_ms
         self._steady_ms = steady_ms
         self._is_durable = is_durable
         self._settings_of = settings_of
+        self._forgotten = forgotten
         self._stats = stats
         self._groups: dict[str, HostedGroup] = {}
         self._parked: dict[Token, asyncio.Future[Any]] = {}
@@ -100,23 +107,26 @@ class HostedGroups:
         hosted = self._groups.get(group_id)
         return None if hosted is None or hosted.group.is_dead else hosted
 
-    def find_or_host(self, group_id: str) -> HostedGroup:
-        """Raises RequestError GROUP_MAX_SIZE_REACHED when there are too many groups."""
+    def find_or_host(self, group_id: str, kind: FirstKind = Group) -> HostedGroup:
+        """The group, of whatever kind; a new one is of this `kind`.
+
+        Raises RequestError GROUP_MAX_SIZE_REACHED when there are too many groups.
+        """
         hosted = self._groups.get(group_id)
         if hosted is not None:
             if hosted.group.is_dead:  # its deletion is on the way to the disk
-                hosted.renew(self._new(group_id))
+                hosted.renew(self._new(group_id, kind))
             return hosted
         if len(self._groups) >= self._settings.groups_max:
             raise RequestError(
                 ErrorCode.GROUP_MAX_SIZE_REACHED,
                 f"this broker keeps {self._settings.groups_max} groups and has no room for more",
             )
-        return self._host(self._new(group_id))
+        return self._host(self._new(group_id, kind))
 
-    def nobody(self, group_id: str) -> HostedGroup:
+    def nobody(self, group_id: str, kind: FirstKind = Group) -> HostedGroup:
         """A group that does not exist, to say what one without members says."""
-        group = self._new(group_id)
+        group = self._new(group_id, kind)
         return HostedGroup(group, self._catalog, self._now_ms, self._respond, self._written)
 
     def settings_changed(self, group_id: str) -> None:
@@ -125,8 +135,8 @@ class HostedGroups:
         if hosted is not None:
             hosted.group.settings = self._settings_of(group_id)
 
-    def _new(self, group_id: str) -> Group:
-        return Group(group_id, self._settings_of(group_id))
+    def _new(self, group_id: str, kind: FirstKind = Group) -> AnyGroup:
+        return kind(group_id, self._settings_of(group_id))
 
     def _host(self, group: AnyGroup) -> HostedGroup:
         is_durable = self._is_durable(group.group_id)
@@ -192,6 +202,8 @@ class HostedGroups:
         if group.is_dead or is_over:
             self._alarm.set(group.group_id, None)
             del self._groups[group.group_id]
+            if not (group.is_dead or hosted.is_durable):
+                self._forgotten(group.group_id)
 
     def _tick(self, group_id: str) -> None:
         hosted = self.find(group_id)

@@ -32,6 +32,16 @@ def test_this_broker_keeps_every_group(with_groups, version):
     with_groups(body)
 
 
+def test_this_broker_keeps_every_share_partition(with_groups):
+    async def body(asker):
+        keys = ["g:h:AAAAAAAAAAAAAAAAAAAAAA:0", "g:AAAAAAAAAAAAAAAAAAAAAA:x", "g"]
+        good, *bad = await find(asker, 6, *keys, key_type=CoordinatorType.SHARE)
+        assert (good.error_code, good.node_id, good.port) == (0, 1, 9092)
+        assert [found.error_code for found in bad] == [ErrorCode.INVALID_REQUEST] * 2
+
+    with_groups(body)
+
+
 @pytest.mark.parametrize("version", VERSIONS[1:])
 @pytest.mark.parametrize(
     ("key_type", "error"),

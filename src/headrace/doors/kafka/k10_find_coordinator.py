@@ -1,12 +1,13 @@
 """FindCoordinator (key 10), versions 0-6.
 
-- one broker coordinates every group: itself, whatever the group
+- one broker coordinates every group and every share partition (key type 2, which only brokers ask
+  for, as group:topic-id:partition): itself
 - v4 many keys in one request
-- transactional ids (key type 1) and share partitions (2) are not served yet: the first gets
-  TRANSACTIONAL_ID_AUTHORIZATION_FAILED, the code that makes a client stop and say why instead of
-  asking for ever; the second INVALID_REQUEST, as from a Kafka without share groups
+- transactional ids (key type 1) are not served yet: they get TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+  the code that makes a client stop and say why instead of asking for ever
 """
 
+import re
 from functools import partial
 from typing import Final
 
@@ -21,6 +22,9 @@ from headrace.wire.messages.k10_find_coordinator import (
     FindCoordinatorResponseCoordinator,
 )
 
+_SHARE_PARTITION: Final = re.compile(r".+:[A-Za-z0-9_-]{22}:[0-9]+\Z", re.DOTALL)
+"""The topic id as Kafka writes one: base64 without padding."""
+
 _REFUSALS: Final[dict[int, tuple[ErrorCode, str]]] = {
     CoordinatorType.TRANSACTION: (
         ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
@@ -28,7 +32,7 @@ _REFUSALS: Final[dict[int, tuple[ErrorCode, str]]] = {
     ),
     CoordinatorType.SHARE: (
         ErrorCode.INVALID_REQUEST,
-        "Headrace does not have share groups yet",
+        "a share partition is named as group:topic-id:partition",
     ),
 }
 
@@ -53,7 +57,8 @@ def _find(
     context: RequestContext, request: FindCoordinatorRequest, key: str
 ) -> FindCoordinatorResponseCoordinator:
     found = FindCoordinatorResponseCoordinator(key=key)
-    if request.key_type == CoordinatorType.GROUP:
+    is_share_partition = request.key_type == CoordinatorType.SHARE and _SHARE_PARTITION.match(key)
+    if request.key_type == CoordinatorType.GROUP or is_share_partition:
         found.node_id = context.broker.node_id
         found.host = context.broker.advertised_host
         found.port = context.broker.advertised_port

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from headrace.broker.group_requests import ConsumerHeartbeat
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.by_topic import by_topic
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k68_consumer_group_heartbeat import (
@@ -39,7 +40,10 @@ async def handle(
     )
     if answer.assignment is not None:
         response.assignment = ConsumerGroupHeartbeatAssignment(
-            topic_partitions=_by_topic(answer.assignment)
+            topic_partitions=[
+                ConsumerGroupHeartbeatTopicPartitions(topic_id=topic_id, partitions=indexes)
+                for topic_id, indexes in by_topic(answer.assignment).items()
+            ]
         )
     return response
 
@@ -76,18 +80,6 @@ def _pairs(
             raise RequestError(ErrorCode.INVALID_REQUEST, "a topic's id is zero")
         for index in topic.partitions:
             yield topic.topic_id, index
-
-
-def _by_topic(
-    assignment: Iterable[tuple[UUID, int]],
-) -> list[ConsumerGroupHeartbeatTopicPartitions]:
-    topics: dict[UUID, list[int]] = {}
-    for topic_id, index in assignment:
-        topics.setdefault(topic_id, []).append(index)
-    return [
-        ConsumerGroupHeartbeatTopicPartitions(topic_id=topic_id, partitions=sorted(indexes))
-        for topic_id, indexes in topics.items()
-    ]
 
 
 def _refusal(code: ErrorCode, message: str) -> ConsumerGroupHeartbeatResponse:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from headrace.doors.kafka.acl_operations import GROUP_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.by_topic import by_topic
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k69_consumer_group_describe import (
@@ -73,16 +74,13 @@ def _describe(context: RequestContext, group_id: str) -> ConsumerGroupDescribedG
 def _assignment(
     context: RequestContext, partitions: Iterable[tuple[UUID, int]]
 ) -> ConsumerGroupDescribeAssignment:
-    topics: dict[UUID, list[int]] = {}
-    for topic_id, index in partitions:
-        topics.setdefault(topic_id, []).append(index)
     known = context.broker.topics.by_id
     return ConsumerGroupDescribeAssignment(
         topic_partitions=[
             ConsumerGroupDescribeTopicPartitions(
-                topic_id=topic_id, topic_name=known[topic_id].name, partitions=sorted(indexes)
+                topic_id=topic_id, topic_name=known[topic_id].name, partitions=indexes
             )
-            for topic_id, indexes in topics.items()
+            for topic_id, indexes in by_topic(partitions).items()
             if topic_id in known
         ]
     )
