@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.groups.assignors import Assignment, Subscriber
+from headrace.groups.subscribers import Assignment, Subscriber
 from headrace.groups.share_assignor import simple
 
 TOPICS = [UUID(int=number) for number in range(1, 4)]

@@ -92,6 +92,5 @@ def append(
             ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 or newer"
         )
     partition.log.append(records, acks, done)
-    traffic = partition.topic.traffic
-    traffic.produced_bytes += len(records)
-    traffic.produced_batches += 1
+    partition.produced_bytes += len(records)
+    partition.topic.traffic.produced_batches += 1

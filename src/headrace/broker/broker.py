@@ -18,11 +18,14 @@ from typing import Literal
 
 from headrace.broker.broker_configs import STUCK_CONFIG, BrokerConfigs
 from headrace.broker.dead_letters import DeadLetters
+from headrace.broker.coordination_configs import BALANCE_CONFIG
 from headrace.broker.group_configs import GroupConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.group_lag import GroupLags
 from headrace.broker.group_settings import broker_settings, settings_of
 from headrace.broker.housekeeping import keep_house
+from headrace.broker.load import PartitionLoads
+from headrace.broker.load_watch import LoadWatch
 from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
@@ -108,6 +111,7 @@ class Broker:
         self._topics_image = -1, NO_TOPICS
         self.now_ms = wall_clock_ms
         self._retention_clock = RetentionClock(wall_clock_ms)
+        self.loads = PartitionLoads(topics.by_name)
         settings = broker_settings(configs)
         self.groups = GroupCoordinator(
             catalog,
@@ -119,9 +123,13 @@ class Broker:
             take_reset=lambda group_id: group_configs.take_reset(group_id, wall_clock_ms()),
             settings_of=lambda group_id: settings_of(group_id, group_configs, settings),
             topics=self._topics_for_groups,
+            weights=self.loads.weights,
             stats=stats,
         )
         self.stuck = StuckWatch(self.groups, topics, configs.integer(STUCK_CONFIG), steady_clock_ms)
+        self.load_watch = LoadWatch(
+            self.loads, self.groups, configs.integer(BALANCE_CONFIG), steady_clock_ms
+        )
         self.lags = GroupLags(self)
         self.dead_letters = DeadLetters(self, steady_clock_ms)
         self._parts = parts
@@ -171,6 +179,8 @@ class Broker:
         await broker.groups.start()
         broker.stuck.start()
         parts.add("the watch for stuck members", broker.stuck.close)
+        broker.load_watch.start()
+        parts.add("the watch for loads", broker.load_watch.close)
         interval_s = configs.integer("log.retention.check.interval.ms") / 1000
         housekeeping = asyncio.create_task(
             keep_house(topics, broker._retention_clock.now_ms, interval_s), name="housekeeping"

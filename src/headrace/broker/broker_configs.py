@@ -206,6 +206,10 @@ class BrokerConfigs:
         """The value of a STRING configuration."""
         return str(self._values[name])
 
+    def items(self, name: str) -> tuple[str, ...]:
+        """The value of a LIST configuration whose items are checked."""
+        return tuple(self._values[name])
+
     def topic_defaults(self) -> dict[str, str]:
         """Texts by topic configuration's name, for TopicConfig.of."""
         return {topic: self._text(broker)[0] for topic, broker in BROKER_NAMES.items()}

@@ -7,11 +7,15 @@ What must not enter: the values in force (`broker_configs`).
 from collections.abc import Iterable
 from typing import Final
 
-from headrace.broker.configs import Config, integer
+from headrace.broker.configs import Config, integer, long
 from headrace.broker.group_config_table import NUMBERS, Number
+from headrace.groups.assignors import ASSIGNORS
 from headrace.groups.settings import GroupSettings
+from headrace.wire.messages.k32_describe_configs import ConfigType
 
-__all__ = ["COORDINATION_CONFIGS"]
+__all__ = ["BALANCE_CONFIG", "COORDINATION_CONFIGS"]
+
+BALANCE_CONFIG: Final = "headrace.group.balance.interval.ms"
 
 _GROUPS: Final = GroupSettings()
 _MINUTE_MS: Final = 60_000
@@ -29,7 +33,26 @@ def _defaults(number: Number) -> Iterable[Config]:
         )
 
 
+def _assignors() -> Config:
+    def read(value: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in value.split(","))
+        if not set(names) <= ASSIGNORS.keys() or len(set(names)) < len(names):
+            raise ValueError(f"some of {', '.join(ASSIGNORS)}, each once")
+        return names
+
+    return Config(
+        "group.consumer.assignors",
+        ConfigType.LIST,
+        ",".join(_GROUPS.consumer_assignors),
+        "What members of next-generation consumer groups may ask for as group.remote.assignor; "
+        "the first is for those who do not ask.",
+        read,
+        read_only=True,
+    )
+
+
 _OWN: Final = (
+    _assignors(),
     integer(
         "group.consumer.max.size",
         _GROUPS.consumer_members_max,
@@ -62,6 +85,14 @@ _OWN: Final = (
         _GROUPS.session_timeout_ms_min,
         "The shortest session timeout that a consumer may ask for.",
         least=1,
+        read_only=True,
+    ),
+    long(
+        BALANCE_CONFIG,
+        30_000,
+        "Time between two looks at what partitions carry, for the assignor balanced: a group is "
+        "assigned anew because of it at most this often, and counts loads over four looks.",
+        least=100,
         read_only=True,
     ),
     integer(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from headrace.broker.group_sweep import sweep, sweep_for_ever
 from headrace.broker.hosted_group import GroupCatalog, HostedGroup, TopicPartition
@@ -23,7 +23,13 @@ from headrace.broker.hosted_groups import HostedGroups
 from headrace.broker.stats import Rebalances, Stats
 from headrace.groups import consumer, kinds
 from headrace.groups.consumer_group import ConsumerGroup
-from headrace.groups.consumer_requests import JOIN, ConsumerHeartbeat, ConsumerHeartbeatAnswer
+from headrace.groups.consumer_requests import (
+    JOIN,
+    ConsumerHeartbeat,
+    ConsumerHeartbeatAnswer,
+    Weigh,
+)
+from headrace.groups.consumer_target import goes_by_weight, subscribed_topics
 from headrace.groups.description import (
     ConsumerGroupDescription,
     GroupDescription,
@@ -55,6 +61,11 @@ from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["GroupCoordinator"]
 
+WeightsOf = Callable[
+    [Iterable[str], Mapping[TopicPartition, Committed]], Mapping[tuple[UUID, int], float]
+]
+"""What the partitions of topics carry, for a group that committed so."""
+
 _NOTHING: Final[Mapping[TopicPartition, Committed]] = MappingProxyType({})
 
 
@@ -79,6 +90,7 @@ class GroupCoordinator:
         take_reset: Callable[[str], bool] = lambda _: False,
         settings_of: Callable[[str], GroupSettings] | None = None,
         topics: Callable[[], TopicsImage] = lambda: NO_TOPICS,
+        weights: WeightsOf = lambda _topics, _committed: {},
         stats: Stats | None = None,
     ) -> None:
         """`now_ms` is the calendar's time, for what is kept; `steady_ms` never jumps, and sessions
@@ -86,13 +98,14 @@ class GroupCoordinator:
         `is_durable` says of a group that begins whether it is kept at all, `take_reset` whether a
         commit from outside may fence a group's members, once. `settings_of` has what holds for a
         single group (default: `settings`). `topics` are those that exist, for groups that the
-        broker assigns."""
+        broker assigns, and `weights` what their partitions carry."""
         self.settings = settings
         self._stats = stats or Stats()
         self._retention_ms = retention_ms or now_ms
         self._partition_exists = partition_exists
         self._take_reset = take_reset
         self._topics = topics
+        self._weights = weights
         self._hosted = HostedGroups(
             catalog,
             settings,
@@ -180,6 +193,9 @@ class GroupCoordinator:
             hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         request = replace(request, topics=self._topics())
         answer: ConsumerHeartbeatAnswer = await self._hosted.ask(hosted, request)
+        group = hosted.group
+        if request.member_epoch == JOIN and goes_by_weight(group) and group.weights is None:
+            self.weigh(group_id, may_move=False)
         return answer
 
     async def share_heartbeat(self, group_id: str, request: ShareHeartbeat) -> ShareHeartbeatAnswer:
@@ -193,6 +209,13 @@ class GroupCoordinator:
         request = replace(request, topics=self._topics())
         answer: ShareHeartbeatAnswer = await self._hosted.ask(hosted, request)
         return answer
+
+    def weigh(self, group_id: str, *, may_move: bool) -> None:
+        """Tell the group what its partitions carry now, if it is assigned by that."""
+        hosted = self._hosted.find(group_id)
+        if hosted is not None and goes_by_weight(hosted.group):
+            weights = self._weights(subscribed_topics(hosted.group), hosted.offsets)
+            self._hosted.take(hosted, Weigh(weights, may_move))
 
     # Offsets
 
@@ -282,6 +305,9 @@ class GroupCoordinator:
             hosted = self._hosted.find(group_id)
             if hosted is not None:
                 yield describe(hosted.group)
+
+    def ids(self) -> Iterable[str]:
+        return self._hosted.ids()
 
     def exists(self, group_id: str) -> bool:
         """Whether there is such a group, be it on its way out."""

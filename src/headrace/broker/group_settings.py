@@ -5,7 +5,7 @@ What must not enter: configurations themselves (`broker_configs`, `group_configs
 """
 
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from headrace.broker.broker_configs import BrokerConfigs
 from headrace.broker.group_configs import GroupConfigs
@@ -30,6 +30,7 @@ def broker_settings(configs: BrokerConfigs) -> GroupSettings:
         initial_rebalance_delay_ms=configs.integer("group.initial.rebalance.delay.ms"),
         consumer_session_timeout_ms=configs.integer("group.consumer.session.timeout.ms"),
         consumer_heartbeat_interval_ms=configs.integer("group.consumer.heartbeat.interval.ms"),
+        consumer_assignors=tuple(configs.items("group.consumer.assignors")),
         consumer_members_max=configs.integer("group.consumer.max.size"),
         share_session_timeout_ms=configs.integer("group.share.session.timeout.ms"),
         share_heartbeat_interval_ms=configs.integer("group.share.heartbeat.interval.ms"),
@@ -44,7 +45,7 @@ def settings_of(
     group_id: str, group_configs: GroupConfigs, broker_settings: GroupSettings
 ) -> GroupSettings:
     """As they are now; a group of which nothing was set shares the broker's."""
-    own = {
+    own: dict[str, Any] = {
         setting: group_configs.integer(group_id, name)
         for setting, name in _OF_ONE_GROUP.items()
         if group_configs.is_set(group_id, name)

@@ -50,12 +50,11 @@ class Histogram:
 class Traffic:
     """What went into and out of one topic."""
 
-    __slots__ = ("fetched_bytes", "produced_batches", "produced_bytes")
+    __slots__ = ("fetched_bytes", "produced_batches")
 
     def __init__(self) -> None:
-        self.produced_bytes = 0
-        """Of batches handed to the log, retries of batches that were there already included."""
         self.produced_batches = 0
+        """Handed to the log, retries included; their bytes are counted by partition."""
         self.fetched_bytes = 0
         """Of batches put into answers."""
 

@@ -22,12 +22,14 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 class Partition:
     """A partition of a topic and its log; `log` is an OfflineLog if it could not be opened."""
 
-    __slots__ = ("index", "log", "topic")
+    __slots__ = ("index", "log", "produced_bytes", "topic")
 
     def __init__(self, topic: "Topic", index: int, log: PartitionLog) -> None:
         self.topic = topic
         self.index = index
         self.log = log
+        self.produced_bytes = 0
+        """Of batches handed to the log, retries of batches that were there already included."""
 
     @property
     def is_offline(self) -> bool:
@@ -54,6 +56,10 @@ class Topic:
         self.config = config
         self.traffic = Traffic()
         self.partitions = [Partition(self, index, log) for index, log in enumerate(logs)]
+
+    @property
+    def produced_bytes(self) -> int:
+        return sum(partition.produced_bytes for partition in self.partitions)
 
 
 def check_topic_name(name: str | None) -> None:

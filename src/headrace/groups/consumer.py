@@ -14,8 +14,8 @@ Where Apache Kafka's coordinator differs, it is by a choice that is safer here:
 from headrace.groups.changes import GroupDeleted, OffsetsCommitted, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_heartbeat import heartbeat
-from headrace.groups.consumer_requests import ConsumerHeartbeat
-from headrace.groups.consumer_target import rebalance, subscribed_topics
+from headrace.groups.consumer_requests import ConsumerHeartbeat, Weigh
+from headrace.groups.consumer_target import rebalance, see_loads, subscribed_topics
 from headrace.groups.requests import (
     Commit,
     CommitAnswer,
@@ -44,6 +44,8 @@ def step(group: ConsumerGroup, request: Request, now_ms: int) -> Step:
     match request:
         case ConsumerHeartbeat():
             heartbeat(group, request, now_ms)
+        case Weigh():
+            see_loads(group, request)
         case Commit():
             _commit(group, request, now_ms)
         case Leave():

@@ -8,12 +8,12 @@ What must not enter: when to rebalance and who may speak (`consumer_heartbeat`),
 (`consumer_target`), how it gets there (`consumer_reconcile`).
 """
 
-from headrace.groups.assignors import DEFAULT_ASSIGNOR
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
 from headrace.groups.consumer_records import ConsumerGroupRecord, Partitions
 from headrace.groups.coordinated import Coordinated
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
+from headrace.groups.subscribers import Weights
 from headrace.groups.topics_image import NO_TOPICS, TopicPartition, TopicsImage
 
 __all__ = ["ConsumerGroup"]
@@ -26,10 +26,12 @@ class ConsumerGroup(Coordinated[ConsumerMember]):
         """`generation` is the group epoch, which is always that of the target assignment too; the
         first is that of the classic group it was before, so that no number returns."""
         super().__init__(group_id, settings, generation)
-        self.assignor = DEFAULT_ASSIGNOR
+        self.assignor = settings.consumer_assignors[0]
         self.owners: dict[TopicPartition, str] = {}
         """Who has, or may still have, each partition."""
         self.topics: TopicsImage = NO_TOPICS
+        self.weights: Weights | None = None
+        """What the partitions were last known to carry, if anybody looked; for `balanced`."""
         self.is_deleted = False
 
     @classmethod

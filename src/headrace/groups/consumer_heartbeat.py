@@ -5,7 +5,6 @@ it is told another. If an answer is lost the member comes with the epoch before,
 for it. Any other epoch is: it then gives up all it has and joins anew.
 """
 
-from headrace.groups.assignors import ASSIGNORS
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
 from headrace.groups.consumer_reconcile import reconcile
@@ -62,10 +61,11 @@ def _check(group: ConsumerGroup, request: ConsumerHeartbeat) -> None:
             f"a member subscribes to at most {settings.consumer_topics_max} topics, whose names "
             f"have at most {settings.member_bytes_max} characters together"
         )
-    if request.assignor is not None and request.assignor not in ASSIGNORS:
+    assignors = settings.consumer_assignors
+    if request.assignor is not None and request.assignor not in assignors:
         raise RequestError(
             ErrorCode.UNSUPPORTED_ASSIGNOR,
-            f"the assignors are {', '.join(ASSIGNORS)}, not {request.assignor[:60]!r}",
+            f"the assignors are {', '.join(assignors)}, not {request.assignor[:60]!r}",
         )
     if request.pattern:
         try:

@@ -7,10 +7,18 @@ leave. What has not changed since the last heartbeat is None.
 from dataclasses import dataclass
 from typing import Final
 
+from headrace.groups.subscribers import Weights
 from headrace.groups.topics_image import NO_TOPICS, TopicPartition, TopicsImage
 from headrace.wire.errors import ErrorCode
 
-__all__ = ["JOIN", "LEAVE", "LEAVE_FOR_A_WHILE", "ConsumerHeartbeat", "ConsumerHeartbeatAnswer"]
+__all__ = [
+    "JOIN",
+    "LEAVE",
+    "LEAVE_FOR_A_WHILE",
+    "ConsumerHeartbeat",
+    "ConsumerHeartbeatAnswer",
+    "Weigh",
+]
 
 JOIN: Final = 0
 LEAVE: Final = -1
@@ -48,3 +56,13 @@ class ConsumerHeartbeatAnswer:
     member_epoch: int = 0
     assignment: frozenset[TopicPartition] | None = None
     """All that the member shall have; None: as it was told before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weigh:
+    """Of the broker itself: what the partitions that the group reads carry now. Not answered."""
+
+    weights: Weights
+    may_move: bool
+    """Whether a group that is settled may be assigned anew because of it."""
+    token: int = 0

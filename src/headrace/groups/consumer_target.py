@@ -1,15 +1,19 @@
 """Who shall have what: the target assignment, and the group epoch that numbers it."""
 
 from collections import Counter
-from typing import Final
+from typing import Final, TypeGuard
 from uuid import UUID
 
-from headrace.groups.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Subscriber, unweighed
+from headrace.groups.assignors import ASSIGNORS, BALANCED
+from headrace.groups.balanced import rebalanced
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
-from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicPartition, TopicsImage
+from headrace.groups.consumer_requests import Weigh
+from headrace.groups.states import State
+from headrace.groups.subscribers import Assignment, Subscriber
+from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
 
-__all__ = ["rebalance", "see_topics", "subscribed_topics"]
+__all__ = ["goes_by_weight", "rebalance", "see_loads", "see_topics", "subscribed_topics"]
 
 REASON_LENGTH_MAX: Final = 500
 """Of the text that people see."""
@@ -31,6 +35,22 @@ def see_topics(group: ConsumerGroup, topics: TopicsImage) -> None:
         target = _target(group)
         if any(member.target != target[name] for name, member in group.members.items()):
             _begin_epoch(group, target, "the subscribed topics have changed")
+
+
+def see_loads(group: ConsumerGroup, seen: Weigh) -> None:
+    """Note what partitions carry now; begin an epoch if that makes moving some worth it."""
+    group.weights = seen.weights
+    if seen.may_move and group.assignor == BALANCED and group.state is State.STABLE:
+        target = rebalanced(_subscribers(group), _sizes(group), seen.weights)
+        if target is not None:
+            _begin_epoch(group, target, "what partitions carry has shifted")
+
+
+def goes_by_weight(group: object) -> TypeGuard[ConsumerGroup]:
+    """Whether what partitions carry matters to the group."""
+    return (
+        isinstance(group, ConsumerGroup) and group.assignor == BALANCED and bool(group.members)
+    )
 
 
 def subscribed_topics(group: ConsumerGroup) -> frozenset[str]:
@@ -55,12 +75,18 @@ def _sizes(group: ConsumerGroup) -> dict[UUID, int]:
     return {topic.id: topic.partitions for topic in sorted(wanted, key=lambda topic: topic.name)}
 
 
-def _target(group: ConsumerGroup) -> dict[str, frozenset[TopicPartition]]:
+def _target(group: ConsumerGroup) -> Assignment:
     if not group.members:
         return {}
-    votes = Counter(member.assignor for member in group.members.values() if member.assignor)
-    group.assignor = votes.most_common(1)[0][0] if votes else DEFAULT_ASSIGNOR
-    subscribers = [
+    offered = group.settings.consumer_assignors
+    wanted = (member.assignor for member in group.members.values())
+    votes = Counter(assignor for assignor in wanted if assignor in offered)
+    group.assignor = votes.most_common(1)[0][0] if votes else offered[0]
+    return ASSIGNORS[group.assignor](_subscribers(group), _sizes(group), group.weights or {})
+
+
+def _subscribers(group: ConsumerGroup) -> list[Subscriber]:
+    return [
         Subscriber(
             member.member_id,
             member.instance_id,
@@ -69,12 +95,9 @@ def _target(group: ConsumerGroup) -> dict[str, frozenset[TopicPartition]]:
         )
         for member in group.members.values()
     ]
-    return ASSIGNORS[group.assignor](subscribers, _sizes(group), unweighed)
 
 
-def _begin_epoch(
-    group: ConsumerGroup, target: dict[str, frozenset[TopicPartition]], reason: str
-) -> None:
+def _begin_epoch(group: ConsumerGroup, target: Assignment, reason: str) -> None:
     for member in group.members.values():
         member.target = target.get(member.member_id, NOTHING)
     group.generation += 1

@@ -8,7 +8,7 @@ of the protocol show only as what they let a client do.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from headrace.groups.consumer_requests import ConsumerHeartbeat, ConsumerHeartbeatAnswer
+from headrace.groups.consumer_requests import ConsumerHeartbeat, ConsumerHeartbeatAnswer, Weigh
 from headrace.groups.share_requests import ShareHeartbeat, ShareHeartbeatAnswer
 from headrace.wire.errors import ErrorCode
 
@@ -151,6 +151,7 @@ Request = (
     | DeleteOffsets
     | ConsumerHeartbeat
     | ShareHeartbeat
+    | Weigh
 )
 
 

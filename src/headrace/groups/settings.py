@@ -25,6 +25,8 @@ class GroupSettings:
     """group.consumer.session.timeout.ms: of next-generation groups, where the broker decides."""
     consumer_heartbeat_interval_ms: int = 5_000
     """group.consumer.heartbeat.interval.ms: what their members are told."""
+    consumer_assignors: tuple[str, ...] = ("uniform", "range", "balanced")
+    """group.consumer.assignors: what members may ask for; the first is for who does not ask."""
     consumer_members_max: int = 10_000
     """group.consumer.max.size: one more gets GROUP_MAX_SIZE_REACHED."""
     consumer_topics_max: int = 10_000

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
-from headrace.groups.assignors import ASSIGNORS, Assignment, Subscriber, unweighed
+from headrace.groups.assignors import uniform
+from headrace.groups.subscribers import Assignment, Subscriber
 from headrace.groups.topics_image import TopicPartition
 
 __all__ = ["SIMPLE", "simple"]
@@ -24,7 +25,7 @@ def simple(members: Sequence[Subscriber], sizes: Mapping[UUID, int]) -> Assignme
     """`sizes`: partitions of each topic, in an order that is always the same."""
     if not members:
         return {}
-    given = ASSIGNORS["uniform"](members, sizes, unweighed)
+    given = uniform(members, sizes, {})
     idle = [member for member in members if not given[member.member_id]]
     readers = Counter(partition for mine in given.values() for partition in mine)
     given.update(

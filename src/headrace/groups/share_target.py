@@ -3,7 +3,7 @@
 from typing import Final
 from uuid import UUID
 
-from headrace.groups.assignors import Assignment, Subscriber
+from headrace.groups.subscribers import Assignment, Subscriber
 from headrace.groups.share_assignor import simple
 from headrace.groups.share_group import ShareGroup
 from headrace.groups.topics_image import NO_TOPICS, TopicsImage
