@@ -193,3 +193,11 @@ def test_what_is_read_at_the_start_cannot_be_changed_later(with_topics):
             await configs.alter(lambda c: {"group.max.size": "8"})
 
     _broker_configs(with_topics, body, broker={"group.max.size": "7"})
+
+
+@pytest.mark.parametrize("value", ["", "best", "uniform,uniform", "uniform,,range"])
+def test_only_assignors_that_there_are_can_be_offered_each_once(value):
+    config = BROKER_CONFIGS["group.consumer.assignors"]
+    with pytest.raises(RequestError, match="some of uniform, range, balanced"):
+        config.parse(value)
+    assert config.parse("balanced, range") == ("balanced", "range")

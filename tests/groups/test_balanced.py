@@ -1,13 +1,12 @@
 """The assignor that looks at what partitions carry."""
 
-import random
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.groups.balanced import balanced, rebalanced
+from headrace.groups.balanced import balanced, has_shifted, rebalanced
 from headrace.groups.subscribers import Subscriber
 
 A, B = UUID(int=1), UUID(int=2)
@@ -100,15 +99,28 @@ def test_what_was_evened_out_once_stays(weights, count, data):
     assert rebalanced(members(count, after), sizes, carry(*weights)) is None
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_noise_of_a_fifth_moves_nothing_all_day(seed):
-    """Each hour every partition carries up to 20 % more or less; no smoothing helps here."""
-    chance = random.Random(seed)
-    for partitions, count in ((12, 3), (7, 2), (20, 6), (3, 2)):
-        before = assigned(count, carry(*[100] * partitions))
-        for _ in range(24):
-            weights = carry(*(100 * chance.uniform(0.8, 1.2) for _ in range(partitions)))
-            assert rebalanced(members(count, before), {A: partitions}, weights) is None
+@given(noise=st.lists(st.floats(0.8, 1.2), min_size=1, max_size=24))
+def test_noise_of_a_fifth_is_no_shift(noise):
+    sizes = {A: len(noise)}
+    assert not has_shifted({}, carry(*noise), sizes)
+    assert not has_shifted(carry(*noise), carry(*[1000] * len(noise)), sizes)
+
+
+def test_one_that_doubles_or_halves_is_a_shift_and_all_together_is_none():
+    base = [100, 100, 100, 30, 5, 0]
+    assert has_shifted(carry(*base), carry(200, *base[1:]), {A: 6})
+    assert has_shifted(carry(*base), carry(40, *base[1:]), {A: 6})
+    assert not has_shifted(carry(*base), carry(*(7 * weight for weight in base)), {A: 6})
+    assert not has_shifted(carry(*base), carry(*base[:5], 1), {A: 6}), "next to nothing"
+
+
+@pytest.mark.parametrize("times", [8, 10, 15, 30, 1000])
+def test_what_is_eight_times_as_hot_gets_a_reader_with_less_beside_it(times):
+    before = assigned(2, carry(*[1] * 8))
+    after = rebalanced(members(2, before), {A: 8}, carry(times, *[1] * 7))
+    assert after is not None
+    (share,) = (mine for mine in after.values() if HOT in mine)
+    assert len(share) <= 2
 
 
 def test_only_who_subscribes_is_given_weight():

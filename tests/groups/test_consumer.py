@@ -307,6 +307,21 @@ def test_most_wanted_assignor_is_used(scene: Scene) -> None:
     assert scene.group.assignor == "range"
 
 
+def test_only_assignors_that_are_offered_are_used_and_the_first_of_them_by_default() -> None:
+    scene = Scene()
+    scene.settings = replace(scene.settings, consumer_assignors=("range", "uniform"))
+    scene.group = ConsumerGroup("g", scene.settings)
+    assert scene.join("m1").error is ErrorCode.NONE
+    assert scene.group.assignor == "range"
+    refused = scene.join("m2", assignor="balanced")
+    assert refused.error is ErrorCode.UNSUPPORTED_ASSIGNOR
+    assert "range, uniform" in refused.message
+    assert scene.join("m2", assignor="uniform").error is ErrorCode.NONE
+    scene.settings = scene.group.settings = replace(scene.settings, consumer_assignors=("range",))
+    scene.join("m3")
+    assert scene.group.assignor == "range", "as after a restart with another configuration"
+
+
 def test_offsets_of_what_members_read_are_not_deleted(alone: Scene) -> None:
     answer = alone.ask(DeleteOffsets((("a", 0), ("b", 0))))
     assert answer.errors == (ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC, ErrorCode.NONE)

@@ -17,8 +17,8 @@ from functools import partial
 from typing import Literal
 
 from headrace.broker.broker_configs import STUCK_CONFIG, BrokerConfigs
-from headrace.broker.dead_letters import DeadLetters
 from headrace.broker.coordination_configs import BALANCE_CONFIG
+from headrace.broker.dead_letters import DeadLetters
 from headrace.broker.group_configs import GroupConfigs
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.group_lag import GroupLags

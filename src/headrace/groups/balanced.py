@@ -5,11 +5,13 @@ that each counts IDLE_SHARE of the mean for itself, so that idle ones are shared
 
 It is sticky first. When a member comes or goes, or topics change, partitions move only while that
 evens out more than SLACK of what a member carries on average, or while a member would have nothing
-though another has two. When only the loads have changed, nothing moves unless that takes WORTH off
-the load of the member that carries most, or off the load that a partition's reader carries on
-average (one hot partition is as heavy without the three beside it, but those three are not).
-Partitions whose loads differ by +-20 % by chance do not get there: the sum of several, and the mean
-over minutes, differ by much less.
+though another has two. When nothing but loads has changed, two things must be true:
+
+- some partition's share of the load is another one, by more than NOISE, than when the group was
+  assigned or last judged (`has_shifted`): what swings by +-20 % around the same never is
+- moving saves more than WORTH (`rebalanced`). Two savings count: the part that comes off the load
+  of the member that carries most, and the part that comes off the load beside which a partition is
+  read, on average (a hot partition is as heavy without three others, but those three are not)
 
 What must not enter: when loads are looked at, and how they are measured.
 """
@@ -30,13 +32,16 @@ from headrace.groups.subscribers import (
 )
 from headrace.groups.topics_image import TopicPartition
 
-__all__ = ["balanced", "rebalanced"]
+__all__ = ["balanced", "has_shifted", "rebalanced"]
 
 SLACK: Final = 0.1
 """Of the mean load of a member: unevenness that is left alone when everything is assigned anew."""
 
+NOISE: Final = 1.5
+"""Between 0.8 and 1.2 of the same lies this factor."""
+
 WORTH: Final = 0.2
-"""The part of a load that must go for members to be disturbed when nothing but loads changed."""
+"""What a move must save, of 1 + 1, when nothing but loads has changed."""
 
 IDLE_SHARE: Final = 0.1
 """What an idle partition weighs, of the mean weight."""
@@ -50,15 +55,31 @@ def balanced(members: Sequence[Subscriber], sizes: Sizes, weights: Weights) -> A
     return shares(members, spread(weighed, readers, owners_now(members), worth=worth))
 
 
+def has_shifted(before: Weights, now: Weights, sizes: Sizes) -> bool:
+    """Whether any partition carries another share of the whole than before."""
+    then_shares, now_shares = (_shares_of_mean(weights, sizes) for weights in (before, now))
+    return any(
+        not share / NOISE <= then_shares[partition] <= share * NOISE
+        for partition, share in now_shares.items()
+    )
+
+
+def _shares_of_mean(weights: Weights, sizes: Sizes) -> dict[TopicPartition, float]:
+    weighed = _with_own_weight(sizes, sizes, weights)
+    mean = sum(weighed.values()) / max(len(weighed), 1)
+    return {partition: weight / mean for partition, weight in weighed.items()}
+
+
 def rebalanced(members: Sequence[Subscriber], sizes: Sizes, weights: Weights) -> Assignment | None:
-    """As `balanced`, if that is worth to disturb a group that has what it shall have; else None."""
+    """As `balanced`, if that is worth disturbing a group that has what it shall have; else None."""
     weighed = _with_own_weight(readers_of(members, sizes), sizes, weights)
     target = balanced(members, sizes, weights)
     before = _Burden.of(weighed, [member.current for member in members])
     after = _Burden.of(weighed, target.values())
-    kept = 1 - WORTH
-    is_worth_it = after.most < kept * before.most or after.shared < kept * before.shared
-    return target if is_worth_it else None
+    if not before.most:
+        return None
+    left = after.most / before.most + after.shared / before.shared
+    return target if 2 - left > WORTH else None
 
 
 def _with_own_weight(

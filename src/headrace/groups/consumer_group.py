@@ -32,6 +32,8 @@ class ConsumerGroup(Coordinated[ConsumerMember]):
         self.topics: TopicsImage = NO_TOPICS
         self.weights: Weights | None = None
         """What the partitions were last known to carry, if anybody looked; for `balanced`."""
+        self.judged_by: Weights | None = None
+        """The weights by which the target was made, or was found to be worth keeping."""
         self.is_deleted = False
 
     @classmethod

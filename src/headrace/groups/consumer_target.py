@@ -5,7 +5,7 @@ from typing import Final, TypeGuard
 from uuid import UUID
 
 from headrace.groups.assignors import ASSIGNORS, BALANCED
-from headrace.groups.balanced import rebalanced
+from headrace.groups.balanced import has_shifted, rebalanced
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
 from headrace.groups.consumer_requests import Weigh
@@ -40,17 +40,19 @@ def see_topics(group: ConsumerGroup, topics: TopicsImage) -> None:
 def see_loads(group: ConsumerGroup, seen: Weigh) -> None:
     """Note what partitions carry now; begin an epoch if that makes moving some worth it."""
     group.weights = seen.weights
-    if seen.may_move and group.assignor == BALANCED and group.state is State.STABLE:
-        target = rebalanced(_subscribers(group), _sizes(group), seen.weights)
+    if not seen.may_move or group.assignor != BALANCED or group.state is not State.STABLE:
+        return
+    sizes = _sizes(group)
+    if group.judged_by is None or has_shifted(group.judged_by, seen.weights, sizes):
+        group.judged_by = seen.weights
+        target = rebalanced(_subscribers(group), sizes, seen.weights)
         if target is not None:
             _begin_epoch(group, target, "what partitions carry has shifted")
 
 
 def goes_by_weight(group: object) -> TypeGuard[ConsumerGroup]:
     """Whether what partitions carry matters to the group."""
-    return (
-        isinstance(group, ConsumerGroup) and group.assignor == BALANCED and bool(group.members)
-    )
+    return isinstance(group, ConsumerGroup) and group.assignor == BALANCED and bool(group.members)
 
 
 def subscribed_topics(group: ConsumerGroup) -> frozenset[str]:
@@ -82,7 +84,8 @@ def _target(group: ConsumerGroup) -> Assignment:
     wanted = (member.assignor for member in group.members.values())
     votes = Counter(assignor for assignor in wanted if assignor in offered)
     group.assignor = votes.most_common(1)[0][0] if votes else offered[0]
-    return ASSIGNORS[group.assignor](_subscribers(group), _sizes(group), group.weights or {})
+    group.judged_by = group.weights or {}
+    return ASSIGNORS[group.assignor](_subscribers(group), _sizes(group), group.judged_by)
 
 
 def _subscribers(group: ConsumerGroup) -> list[Subscriber]:

@@ -199,10 +199,7 @@ def _topic_families(broker: "Broker") -> Iterator[str]:
         "headrace_topic_produced_bytes_total",
         "counter",
         "Record batches taken from producers, as they lie on the disk.",
-        [
-            ({"topic": topic.name}, topic.produced_bytes)
-            for topic in broker.topics.by_name.values()
-        ],
+        [({"topic": topic.name}, topic.produced_bytes) for topic in broker.topics.by_name.values()],
     )
     yield from family(
         "headrace_topic_produced_batches_total",
