@@ -17,7 +17,6 @@ from headrace.groups.topics_image import TopicFacts, TopicsImage
 from headrace.log.contract import LogOffsets
 from headrace.wire.errors import ErrorCode, RequestError
 
-SETTINGS = GroupSettings()
 T = UUID(int=1)
 INTERVAL_MS = 60_000
 HOT = (T, 0)
@@ -48,19 +47,26 @@ class Scene:
             SimpleNamespace(topic=topic, index=index, log=Log(), produced_bytes=0)
             for index in range(partitions)
         ]
+        self.disk = disk
         self.topic = topic
-        self.loads = PartitionLoads({"t": topic})
-        image = TopicsImage([TopicFacts(T, "t", partitions)])
+        self.image = TopicsImage([TopicFacts(T, "t", partitions)])
+
+    async def start(self):
+        """Of a broker, on the same disk."""
+        for partition in self.topic.partitions:
+            partition.produced_bytes = 0
+        self.loads = PartitionLoads({"t": self.topic})
         self.groups = GroupCoordinator(
-            disk,
-            SETTINGS,
+            self.disk,
+            GroupSettings(),
             lambda: self.now_ms,
             lambda *_: True,
             steady_ms=lambda: self.now_ms,
-            topics=lambda: image,
+            topics=lambda: self.image,
             weights=self.loads.weights,
         )
         self.watch = LoadWatch(self.loads, self.groups, INTERVAL_MS, lambda: self.now_ms)
+        await self.groups.start()
 
     async def produce(self, *kilobytes_per_s, looks=1):
         for _ in range(looks):
@@ -103,7 +109,7 @@ def play(group_world):
     def run(body, partitions=8):
         async def played():
             scene = Scene(group_world().disk, partitions)
-            await scene.groups.start()
+            await scene.start()
             try:
                 await body(scene)
             finally:
@@ -185,6 +191,28 @@ def test_members_that_join_are_given_weight_at_once(play):
         await scene.join("a", "b")
         shares = await scene.settle()
         assert {HOT} in shares.values()
+
+    play(body)
+
+
+def test_restart_moves_nothing_and_who_comes_after_it_gets_a_fair_share(play):
+    async def body(scene):
+        await scene.produce(10_000, *[1] * 7, looks=LOOKS_SMOOTHED)
+        await scene.join("a", "b")
+        before = await scene.settle()
+        generation = scene.group.generation
+        await scene.groups.close()
+        await scene.start()
+        assert await scene.settle() == before
+        await scene.produce(*[0] * 8)
+        assert await scene.settle() == before
+        assert scene.group.generation == generation
+        await scene.join("c")
+        shares = await scene.settle()
+        assert sorted(map(len, shares.values())) == [1, 3, 4]
+        assert {HOT} in shares.values()
+        await scene.produce(10_000, *[1] * 7, looks=2 * LOOKS_SMOOTHED)
+        assert scene.group.generation == generation + 1
 
     play(body)
 

@@ -6,8 +6,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.groups.subscribers import Assignment, Subscriber
 from headrace.groups.share_assignor import simple
+from headrace.groups.subscribers import Assignment, Subscriber
 
 TOPICS = [UUID(int=number) for number in range(1, 4)]
 NOTHING = frozenset[tuple[UUID, int]]()

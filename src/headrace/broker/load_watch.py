@@ -1,8 +1,8 @@
 """Looks at what partitions carry now and then, and tells the groups that are assigned by it.
 
 A group hears it at every look; it is assigned anew because of it at most once a look, only while it
-is settled, and only when that is worth it (`groups.balanced`). In the first looks after a start
-nothing moves: what clients do then says little about the load.
+is settled, and only when that is worth it (`groups.balanced`). Nobody hears of the first looks
+after a start: what clients do then says little about the load.
 
 What must not enter: how a load is made out (`load`), who gets what.
 """
@@ -60,8 +60,10 @@ class LoadWatch:
         now_ms = self._steady_ms()
         elapsed_s, self._looked_ms = (now_ms - self._looked_ms) / 1000, now_ms
         await self._loads.look(elapsed_s)
+        if not self._loads.is_smooth:
+            return
         for count, group_id in enumerate(self._groups.ids(), start=1):
-            self._groups.weigh(group_id, may_move=self._loads.is_smooth)
+            self._groups.weigh(group_id, may_move=True)
             if count % GROUPS_PER_TURN_MAX == 0:
                 await asyncio.sleep(0)
 

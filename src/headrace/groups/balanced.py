@@ -32,7 +32,7 @@ from headrace.groups.subscribers import (
 )
 from headrace.groups.topics_image import TopicPartition
 
-__all__ = ["balanced", "has_shifted", "rebalanced"]
+__all__ = ["as_if_fair", "balanced", "has_shifted", "rebalanced"]
 
 SLACK: Final = 0.1
 """Of the mean load of a member: unevenness that is left alone when everything is assigned anew."""
@@ -53,6 +53,12 @@ def balanced(members: Sequence[Subscriber], sizes: Sizes, weights: Weights) -> A
     weighed = _with_own_weight(readers, sizes, weights)
     worth = SLACK * sum(weighed.values()) / len(members)
     return shares(members, spread(weighed, readers, owners_now(members), worth=worth))
+
+
+def as_if_fair(shares: Iterable[Collection[TopicPartition]]) -> Weights:
+    """Weights by which this is a fair assignment: of a group that comes back after a restart, which
+    must not be assigned anew because nobody remembers why it has what it has."""
+    return {partition: 1 / len(share) for share in shares for partition in share}
 
 
 def has_shifted(before: Weights, now: Weights, sizes: Sizes) -> bool:

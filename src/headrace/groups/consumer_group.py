@@ -8,6 +8,7 @@ What must not enter: when to rebalance and who may speak (`consumer_heartbeat`),
 (`consumer_target`), how it gets there (`consumer_reconcile`).
 """
 
+from headrace.groups.balanced import as_if_fair
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
 from headrace.groups.consumer_records import ConsumerGroupRecord, Partitions
 from headrace.groups.coordinated import Coordinated
@@ -51,6 +52,7 @@ class ConsumerGroup(Coordinated[ConsumerMember]):
                 group.owners[partition] = member.member_id
             if member.revoking:
                 group.await_revocation(member, now_ms)
+        group.weights = as_if_fair([member.target for member in group.members.values()])
         return group
 
     @property

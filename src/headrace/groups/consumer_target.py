@@ -40,6 +40,8 @@ def see_topics(group: ConsumerGroup, topics: TopicsImage) -> None:
 def see_loads(group: ConsumerGroup, seen: Weigh) -> None:
     """Note what partitions carry now; begin an epoch if that makes moving some worth it."""
     group.weights = seen.weights
+    if group.topics is NO_TOPICS:
+        return  # it has just come back from a restart, and nobody has asked for anything yet
     if not seen.may_move or group.assignor != BALANCED or group.state is not State.STABLE:
         return
     sizes = _sizes(group)

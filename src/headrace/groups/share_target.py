@@ -3,9 +3,9 @@
 from typing import Final
 from uuid import UUID
 
-from headrace.groups.subscribers import Assignment, Subscriber
 from headrace.groups.share_assignor import simple
 from headrace.groups.share_group import ShareGroup
+from headrace.groups.subscribers import Assignment, Subscriber
 from headrace.groups.topics_image import NO_TOPICS, TopicsImage
 
 __all__ = ["rebalance", "see_topics"]
