@@ -62,6 +62,26 @@ def cli(broker: RunningBroker) -> Cli:
     return run
 
 
+@pytest.fixture
+def http_door(broker: RunningBroker) -> Iterator[str]:
+    """The HTTP door of `broker`, as HOST:PORT."""
+    from headrace.doors.http.listener import HttpListener
+
+    opened: list[HttpListener] = []
+
+    async def open_door(node: Any) -> str:
+        opened.append(HttpListener(node.broker))
+        host, port = await opened[0].bind("127.0.0.1", 0)
+        await opened[0].open()
+        return f"{host}:{port}"
+
+    async def close_door(_: Any) -> None:
+        await opened[0].close()
+
+    yield broker.call(open_door)
+    broker.call(close_door)
+
+
 @dataclass
 class Child:
     """`headrace ...` as a process of its own."""

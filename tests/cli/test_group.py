@@ -201,26 +201,6 @@ def test_deleted_groups_are_gone_and_unknown_ones_are_named(cli: Cli, group: str
     assert "group g: there is no such group" in cli("group", "describe", group, code=1).stderr
 
 
-@pytest.fixture
-def http_door(broker: Any) -> Any:
-    """The HTTP door of `broker`, as HOST:PORT."""
-    from headrace.doors.http.listener import HttpListener
-
-    opened: list[HttpListener] = []
-
-    async def open_door(node: Any) -> str:
-        opened.append(HttpListener(node.broker))
-        host, port = await opened[0].bind("127.0.0.1", 0)
-        await opened[0].open()
-        return f"{host}:{port}"
-
-    async def close_door(_: Any) -> None:
-        await opened[0].close()
-
-    yield broker.call(open_door)
-    broker.call(close_door)
-
-
 def test_the_broker_is_asked_for_what_kafka_cannot_say(
     cli: Cli, group: str, http_door: str
 ) -> None:

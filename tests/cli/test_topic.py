@@ -45,11 +45,28 @@ def test_describe_counts_what_is_kept_and_shows_configurations_that_were_set(cli
     cli("produce", "a", stdin=b"1\n2\n")
     lines = cli("topic", "describe", "a").lines
     assert lines[0].startswith("a: 1 partition, 2 offsets kept, id ")
-    assert lines[2] == "PARTITION  LEADER  REPLICAS  IN SYNC  START  END  KEPT"
-    assert lines[3].split() == ["0", "1", "1", "1", "0", "2", "2"]
+    assert lines[1] == "  kept: every record for 7 d by its time"
+    assert lines[3] == "PARTITION  LEADER  REPLICAS  IN SYNC  START  END  KEPT"
+    assert lines[4].split() == ["0", "1", "1", "1", "0", "2", "2"]
     assert lines[-1].split() == ["max.message.bytes", "2000", "topic"]
     everything = cli("topic", "describe", "a", "--all-configs", "--json").object["configs"]
     assert everything["cleanup.policy"] == {"value": "delete", "source": "default"}
+
+
+def test_describe_asks_the_http_door_for_what_kafka_cannot_say(cli: Cli, http_door: str) -> None:
+    cli("topic", "create", "a", "-c", "retention.ms=86400000")
+    cli("produce", "a", stdin=b"1\n")
+    shown = cli("topic", "describe", "a", "--http", http_door).lines
+    assert shown[1] == "  kept: every record for 1 d by its time"
+    assert shown[2].startswith("  on disk: ")
+    assert shown[3].startswith("  oldest record: 20")
+    assert shown[4].startswith("  volume: ")
+    described = cli("topic", "describe", "a", "--http", http_door, "--json").object
+    assert described["kept_until_ms"] == described["oldest_ms"] + 86_400_000
+    assert described["retention"]["ms"] == 86_400_000
+    assert described["volume"]["free_bytes"] > 0
+    missing = cli("topic", "describe", "a", "--http", "127.0.0.1:1", code=1)
+    assert "cannot be asked" in missing.stderr
 
 
 def test_no_topics_is_no_failure(cli: Cli) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headrace.broker.broker import Broker
     from headrace.broker.topics import Partition
 
-__all__ = ["LOOKUPS_PER_LOOK_MAX", "GroupLag", "GroupLags", "PartitionLag"]
+__all__ = ["LOOKUPS_PER_LOOK_MAX", "GroupLag", "GroupLags", "PartitionLag", "record_time_ms"]
 
 LOOKUPS_PER_LOOK_MAX: Final = 1000
 """Batch headers read for one look at all groups."""
@@ -137,12 +137,12 @@ class GroupLags:
             self.postponed += 1
             return -1 if known is None or known.log is not log else known.timestamp_ms
         self._lookups_left -= 1
-        timestamp_ms = await _read_time(partition, offset)
+        timestamp_ms = await record_time_ms(partition, offset)
         self._times[key] = _Time(log, offset, timestamp_ms)
         return timestamp_ms
 
 
-async def _read_time(partition: "Partition", offset: int) -> int:
+async def record_time_ms(partition: "Partition", offset: int) -> int:
     """Of the record at `offset`, or of the first one if that was deleted; -1 if it has none."""
     try:
         start = partition.log.offsets().start

@@ -62,6 +62,19 @@ class PartitionLoads:
         """Whether there were enough looks to tell load from chance."""
         return self._looks >= LOOKS_SMOOTHED
 
+    def written_bytes_per_s(self, topic: Topic | None = None) -> float | None:
+        """What producers hand in, of one topic or of all together; None before the first look.
+
+        The mean of the first looks began at nothing; here it is raised by what that took off.
+        """
+        if not self._looks:
+            return None
+        if topic is None:
+            rate = sum(seen.bytes_per_s for seen in self._seen.values())
+        else:
+            rate = sum(self.bytes_per_s(topic.id, part.index) for part in topic.partitions)
+        return rate / (1 - math.exp(-self._looks / LOOKS_SMOOTHED))
+
     async def look(self, elapsed_s: float) -> None:
         """`elapsed_s` since the look before."""
         newest = 1 - math.exp(-1 / LOOKS_SMOOTHED)

@@ -4,17 +4,12 @@ Kafka's protocol has no words for either, so this asks the broker's HTTP door (`
 when a command is told where that is. What must not enter: how it is shown (`group`).
 """
 
-import http.client
-import json
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from headrace.cli.failure import Failure
-from headrace.server.address import Address
+from headrace.cli.http_door import ask_door, not_as_headrace
 
 __all__ = ["SeenGroup", "StuckMember", "ask"]
-
-ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 class StuckMember(NamedTuple):
@@ -33,28 +28,13 @@ class SeenGroup(NamedTuple):
 
 def ask(text: str, group: str, timeout_s: float) -> SeenGroup:
     """Ask the HTTP door at `text` (HOST:PORT). Raises Failure."""
+    path = f"/groups?group={quote(group, safe='')}"
+    answer = ask_door(text, path, f"group {group}", timeout_s)
     try:
-        address = Address.parse(text, port_min=1)
-    except ValueError as expected:
-        raise Failure(f'--http: expected {expected}, got "{text}"') from None
-    door = http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
-    try:
-        door.request("GET", f"/groups?group={quote(group, safe='')}")
-        answer = door.getresponse()
-        body = answer.read(ANSWER_BYTES_MAX)
-        if answer.status != http.client.OK:
-            raise Failure(
-                f"group {group}: {address} answers {answer.status} {answer.reason}; "
-                "is that a Headrace broker's HTTP door (headrace serve --http)?"
-            )
-        (found,) = json.loads(body)
+        (found,) = answer
         return _read(found)
-    except (OSError, http.client.HTTPException) as error:
-        raise Failure(f"the HTTP door {address} cannot be asked: {error}") from None
     except (ValueError, KeyError, TypeError):
-        raise Failure(f"{address} answers, but not as a Headrace broker does") from None
-    finally:
-        door.close()
+        raise not_as_headrace(text) from None
 
 
 def _read(found: dict[str, Any]) -> SeenGroup:

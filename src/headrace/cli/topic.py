@@ -5,11 +5,17 @@ With --json one object a line, with these keys:
     create    topic, created (false: it was there), partitions (null: the broker's default)
     list      topic, partitions, replicas
     describe  topic, topic_id, internal, partitions [partition, leader, replicas, isr, start, end],
-              configs {name: {value, source}}
+              configs {name: {value, source}},
+              retention {deletes, compacts, ms, bytes_per_partition}; -1: no bound
     alter     topic, configs (what was set; null: unset), partitions (null: as they were)
     delete    topic, deleted
 
-What must not enter: anything that only Headrace would understand.
+`describe` with --http also has size_bytes, written_bytes_per_s, oldest_ms, kept_until_ms (the
+earliest time at which the oldest record may go by its age) and
+volume {size_bytes, free_bytes, written_bytes_per_s, lasts_s}; null for what is not known.
+
+What must not enter: anything that only Headrace would understand, but for what --http asks
+(`topic_kept`).
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Final

@@ -1,4 +1,4 @@
-"""`headrace topic describe`: a topic's partitions, their offsets, and its configurations.
+"""`headrace topic describe`: a topic's partitions, their offsets, what is kept, its configurations.
 
 What must not enter: changing anything (`topic`).
 """
@@ -12,12 +12,22 @@ from headrace.cli.failure import reporting
 from headrace.cli.offsets import describe_topics, ranges
 from headrace.cli.options import Json, Topics, with_connection
 from headrace.cli.output import count_text, print_json, print_table
+from headrace.cli.topic_kept import Rule, ask_topic, kept_json, kept_lines
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, ConfigEntry
     from confluent_kafka.admin._topic import TopicDescription
 
 __all__ = ["describe"]
+
+_Http = Annotated[
+    str | None,
+    typer.Option(
+        "--http",
+        metavar="HOST:PORT",
+        help="Ask the broker's HTTP door too: what is kept until when, how long the disk lasts.",
+    ),
+]
 
 
 @reporting
@@ -28,35 +38,35 @@ def describe(
     all_configs: Annotated[
         bool, typer.Option("--all-configs", help="Also configurations that have their default.")
     ] = False,
+    http: _Http = None,
     json_output: Json = False,
 ) -> None:
-    """Show partitions, offsets and configurations."""
+    """Show partitions, offsets, what is kept and configurations."""
     admin = connection.admin()
     for index, description in enumerate(describe_topics(connection, admin, topics)):
-        configs = _configs(connection, admin, description.name, all_configs)
+        name = description.name
+        configs = _configs(connection, admin, name)
+        rule = Rule.of({name: entry.value or "" for name, entry in configs.items()})
+        seen = None if http is None else ask_topic(http, name, connection.timeout_s)
+        if not all_configs:
+            configs = {n: entry for n, entry in configs.items() if _source(entry) != "default"}
         described = _described(connection, admin, description, configs)
         if json_output:
-            print_json(described)
+            print_json(described | kept_json(rule, seen))
             continue
         if index:
             print()
-        _show(described, all_configs)
+        _show(described, kept_lines(rule, seen), all_configs)
 
 
-def _configs(
-    connection: Connection, admin: "AdminClient", topic: str, all_configs: bool
-) -> "dict[str, ConfigEntry]":
-    """The topic's configurations by name, without those that have their default."""
+def _configs(connection: Connection, admin: "AdminClient", topic: str) -> "dict[str, ConfigEntry]":
+    """The topic's configurations by name."""
     from confluent_kafka.admin import ConfigResource, ResourceType
 
     resource = ConfigResource(ResourceType.TOPIC, topic)
     future = admin.describe_configs([resource], request_timeout=connection.timeout_s)[resource]
     entries: dict[str, ConfigEntry] = connection.wait(future, f"configurations of {topic}")
-    return {
-        name: entry
-        for name, entry in sorted(entries.items())
-        if all_configs or _source(entry) != "default"
-    }
+    return dict(sorted(entries.items()))
 
 
 def _source(entry: "ConfigEntry") -> str:
@@ -102,13 +112,16 @@ def _described(
     }
 
 
-def _show(topic: dict[str, Any], all_configs: bool) -> None:
+def _show(topic: dict[str, Any], kept: list[str], all_configs: bool) -> None:
     parts = topic["partitions"]
     offsets = sum(part["end"] - part["start"] for part in parts)
     print(
         f"{topic['topic']}: {count_text(len(parts), 'partition')}, "
-        f"{count_text(offsets, 'offset')} kept, id {topic['topic_id']}\n"
+        f"{count_text(offsets, 'offset')} kept, id {topic['topic_id']}"
     )
+    for line in kept:
+        print(f"  {line}")
+    print()
     headings = ("PARTITION", "LEADER", "REPLICAS", "IN SYNC", "START", "END", "KEPT")
     print_table(
         headings,

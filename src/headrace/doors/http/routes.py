@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.doors.http.groups import groups_json
 from headrace.doors.http.head import Answer, Request
 from headrace.doors.http.metrics import CONTENT_TYPE, render
+from headrace.doors.http.topics import topic_json
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
@@ -24,7 +25,7 @@ SCRAPE_FRESH_S: Final = 1.0
 """For so long a scrape is shown again: however many ask, the work is done once a second."""
 OFFLINE_NAMED_MAX: Final = 100
 
-_INDEX: Final = b"Headrace: /metrics /healthz /readyz /groups\n"
+_INDEX: Final = b"Headrace: /metrics /healthz /readyz /groups /topics?topic=NAME\n"
 
 
 class Routes:
@@ -42,6 +43,7 @@ class Routes:
             "/healthz": self._healthz,
             "/readyz": self._readyz,
             "/groups": self._groups,
+            "/topics": self._topics,
         }
 
     async def answer(self, request: Request) -> Answer:
@@ -83,4 +85,14 @@ class Routes:
         body = await groups_json(self._broker, only)
         if body is None:
             return Answer(b"there is no such group\n", status=HTTPStatus.NOT_FOUND)
+        return Answer(body, "application/json")
+
+    async def _topics(self, request: Request) -> Answer:
+        """One topic: `?topic=NAME`."""
+        name = request.query.get("topic", [""])[0]
+        if not name:
+            return Answer(b"say which: /topics?topic=NAME\n", status=HTTPStatus.BAD_REQUEST)
+        body = await topic_json(self._broker, name)
+        if body is None:
+            return Answer(b"there is no such topic\n", status=HTTPStatus.NOT_FOUND)
         return Answer(body, "application/json")
