@@ -73,8 +73,8 @@ class Scene:
     def beat(self, member_id: str, epoch: int, owned: Any = None, **rest: Any) -> Any:
         return self.ask(ConsumerHeartbeat(member_id, epoch, owned=owned, **rest))
 
-    def commit(self, member_id: str, epoch: int) -> ErrorCode:
-        offsets = (OffsetToCommit("a", 0, 1, -1, ""),)
+    def commit(self, member_id: str, epoch: int, *indexes: int) -> ErrorCode:
+        offsets = tuple(OffsetToCommit("a", index, 1, -1, "") for index in indexes or (0,))
         return self.ask(Commit(offsets, member_id, epoch)).error
 
     def wait(self, duration_ms: int) -> None:
@@ -171,6 +171,41 @@ def test_commits_need_the_epoch_of_the_member(alone: Scene) -> None:
     assert alone.commit("", -1) is ErrorCode.UNKNOWN_MEMBER_ID
     alone.beat("m1", LEAVE)
     assert alone.commit("", -1) is ErrorCode.NONE
+
+
+def test_a_commit_in_an_older_epoch_counts_for_what_the_member_had_then_and_has_still(
+    alone: Scene,
+) -> None:
+    alone.join("m2")
+    alone.beat("m1", 1)
+    alone.beat("m1", 1, partitions(0, 1))  # it has not heard yet that this is epoch 2
+    assert alone.commit("m1", 1, 0, 1) is ErrorCode.NONE
+    assert alone.commit("m1", 1, 0, 2) is ErrorCode.STALE_MEMBER_EPOCH
+    alone.beat("m2", 2)
+    assert alone.commit("m2", 1, 2) is ErrorCode.STALE_MEMBER_EPOCH
+    assert alone.commit("m1", 1, 2) is ErrorCode.STALE_MEMBER_EPOCH
+
+
+def test_a_partition_that_was_away_is_had_since_it_came_back(alone: Scene) -> None:
+    alone.join("m2")
+    alone.beat("m1", 1)
+    alone.beat("m1", 1, partitions(0, 1))
+    alone.beat("m2", 2)
+    alone.beat("m2", LEAVE)
+    assert alone.beat("m1", 2).assignment == partitions(0, 1, 2, 3)
+    assert alone.commit("m1", 1, 0) is ErrorCode.NONE
+    assert alone.commit("m1", 1, 2) is ErrorCode.STALE_MEMBER_EPOCH
+    assert alone.commit("m1", 2, 2) is ErrorCode.STALE_MEMBER_EPOCH
+    assert alone.commit("m1", 3, 2) is ErrorCode.NONE
+
+
+def test_after_a_restart_only_the_present_epoch_counts(alone: Scene) -> None:
+    alone.topics(a=5)
+    alone.beat("m1", 1)
+    assert alone.commit("m1", 1, 0) is ErrorCode.NONE
+    alone.restart()
+    assert alone.commit("m1", 1, 0) is ErrorCode.STALE_MEMBER_EPOCH
+    assert alone.commit("m1", 2, 0) is ErrorCode.NONE
 
 
 def test_topics_come_grow_and_go(scene: Scene) -> None:

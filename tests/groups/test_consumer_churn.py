@@ -119,7 +119,7 @@ class Churn(RuleBasedStateMachine):
                 assert change.record.generation >= self.generation, "the group epoch went back"
                 self.saved, self.generation = change.record, change.record.generation
             elif isinstance(change, OffsetsCommitted):
-                for topic, partition, offset, _, _ in change.offsets:
+                for _, partition, offset, _, topic in change.offsets:
                     pair = UUID(topic), partition
                     assert offset > self.committed.get(pair, 0), "a committed offset went back"
                     self.committed[pair] = offset
@@ -194,8 +194,11 @@ class Churn(RuleBasedStateMachine):
         """Read one record of each partition held, and commit."""
         for partition in client.holds if client.is_alive else ():
             client.read[partition] += 1
+        names = {topic.id: topic.name for topic in self.topics.values()}
         offsets = tuple(
-            OffsetToCommit(topic.hex, index, client.read[topic, index], -1, "")
+            OffsetToCommit(
+                names.get(topic, "gone"), index, client.read[topic, index], -1, topic.hex
+            )
             for topic, index in client.holds
         )
         if client.is_alive and offsets:

@@ -14,7 +14,7 @@ Where Apache Kafka's coordinator differs, it is by a choice that is safer here:
 from headrace.groups.changes import GroupDeleted, OffsetsCommitted, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_heartbeat import heartbeat
-from headrace.groups.consumer_requests import ConsumerHeartbeat, Weigh
+from headrace.groups.consumer_requests import JOIN, ConsumerHeartbeat, Weigh
 from headrace.groups.consumer_target import rebalance, see_loads, subscribed_topics
 from headrace.groups.requests import (
     Commit,
@@ -109,9 +109,28 @@ def _commit(group: ConsumerGroup, request: Commit, now_ms: int) -> None:
         _fence_everyone(group, now_ms)
     else:
         error = check_epoch(group, request.member_id, request.generation)
+        if error is ErrorCode.STALE_MEMBER_EPOCH and _has_had_all_since(group, request):
+            error = ErrorCode.NONE
     if not error:
         group.change(OffsetsCommitted(group.group_id, request.offsets))
     group.tell(request.token, CommitAnswer(error))
+
+
+def _has_had_all_since(group: ConsumerGroup, request: Commit) -> bool:
+    """Whether a member that has not heard of its newest epoch yet commits what it had in the older
+    one and has still, which cannot be in anybody else's way (KIP-1251)."""
+    member = group.members[request.member_id]
+    if not JOIN < request.generation < member.epoch:
+        return False
+    topics = group.topics.by_name
+    pairs = [
+        (topics[offset.topic].id, offset.partition)
+        for offset in request.offsets
+        if offset.topic in topics
+    ]
+    return len(pairs) == len(request.offsets) and all(
+        member.since.get(pair, request.generation + 1) <= request.generation for pair in pairs
+    )
 
 
 def _fence_everyone(group: ConsumerGroup, now_ms: int) -> None:

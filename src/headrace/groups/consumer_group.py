@@ -107,6 +107,7 @@ class ConsumerGroup(Coordinated[ConsumerMember]):
     def give(self, member: ConsumerMember, partitions: Partitions) -> None:
         for partition in partitions:
             self.owners[partition] = member.member_id
+            member.since[partition] = self.generation
         member.assigned |= partitions
         self.mark_unsaved()
 
@@ -114,6 +115,7 @@ class ConsumerGroup(Coordinated[ConsumerMember]):
         """The member does not have them any more; anybody may."""
         for partition in partitions:
             del self.owners[partition]
+            member.since.pop(partition, None)
         member.assigned -= partitions
         member.revoking -= partitions
         if not member.revoking:

@@ -29,6 +29,7 @@ class ConsumerMember:
         "reported",
         "revoke_deadline_ms",
         "revoking",
+        "since",
         "target",
     )
 
@@ -50,6 +51,9 @@ class ConsumerMember:
         self.target = record.target
         self.reported: Partitions | None = None if record.revoking else record.assigned
         """What it last said it has; None: unknown. Saying nothing means that this is still so."""
+        self.since = dict.fromkeys(record.assigned | record.revoking, record.epoch)
+        """The epoch at which it was given each partition that it has (KIP-1251). Not saved: after a
+        restart it has had them since its present epoch, which is late and never early."""
         self.deadline_ms = 0
         """When it is given up, unless it is heard of before."""
         self.revoke_deadline_ms: int | None = None

@@ -7,7 +7,8 @@
 - v2-v4 retention_time_ms is not used: offsets live as long as the broker's retention says (KIP-211)
 - v9 a member of a group that does not exist gets GROUP_ID_NOT_FOUND, before ILLEGAL_GENERATION
 - v9 the generation is the member epoch of a next-generation group: STALE_MEMBER_EPOCH if it is
-  another, UNSUPPORTED_VERSION for a member of such a group that asks in an older version
+  another, UNSUPPORTED_VERSION for a member of such a group that asks in an older version; an older
+  epoch is welcome if the member has had all the partitions since (KIP-1251, as Kafka 4.3)
 - v10 topics by id
 """
 
