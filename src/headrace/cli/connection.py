@@ -69,6 +69,11 @@ class Connection:
         self._waiting_since = time.monotonic()
         self._waiting_shown = False
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a connection needs neither encryption nor a password."""
+        return self._properties.get("security.protocol", "plaintext").lower() == "plaintext"
+
     def admin(self) -> "AdminClient":
         """A client for topics and groups, known to reach the broker. Raises Failure."""
         from confluent_kafka.admin import AdminClient

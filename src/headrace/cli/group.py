@@ -11,8 +11,10 @@ With --json one object a line, with these keys:
 
 `describe` with --http also has lag_s, stuck [member_id, client_id, stuck_for_s].
 
-`committed`, `old` and `new` are the offsets read next. What must not enter: anything that only
-Headrace would understand, but for what --http asks (`group_seen`).
+`committed`, `old` and `new` are the offsets read next; of a share group `committed` is where the
+records begin that are not all done with, and the partitions of a member may be others' too.
+What must not enter: anything that only Headrace would understand, but for what --http asks
+(`group_seen`).
 """
 
 from typing import Annotated, Any, Final
@@ -24,9 +26,10 @@ from headrace.cli.deletion import report_deleted
 from headrace.cli.failure import Exit, Failure, also, note, reporting
 from headrace.cli.group_reset import reset
 from headrace.cli.group_seen import SeenGroup, ask
-from headrace.cli.group_state import Group, PartitionState, find_group, state_name
+from headrace.cli.group_state import Group, PartitionState, state_name
 from headrace.cli.options import Groups, Json, Yes, command_group, confirm, with_connection
 from headrace.cli.output import count_text, print_json, print_table
+from headrace.cli.share_groups import SHARE, find_any_group, list_share_groups
 
 __all__ = ["app"]
 
@@ -52,13 +55,15 @@ Http = Annotated[
 @reporting
 @with_connection
 def list_(connection: Connection, json_output: Json = False) -> Exit:
-    """List consumer groups."""
+    """List groups: classic, consumer and share groups."""
     admin = connection.admin()
     future = admin.list_consumer_groups(request_timeout=connection.timeout_s)
     result = connection.wait(future, "list groups")
-    rows = sorted(
+    rows = [
         (found.group_id, state_name(found.state), found.type.name.lower()) for found in result.valid
-    )
+    ]
+    rows += [(name, state, SHARE) for name, state in list_share_groups(connection, admin)]
+    rows.sort()
     if json_output:
         for name, state, type_ in rows:
             print_json({"group": name, "state": state, "type": type_})
@@ -82,7 +87,7 @@ def describe(
     code = Exit.OK
     for index, name in enumerate(groups):
         try:
-            found = find_group(connection, admin, name)
+            found = find_any_group(connection, admin, name)
             seen = None if http is None else ask(http, name, connection.timeout_s)
         except Failure as failure:
             code = also(failure)

@@ -13,12 +13,13 @@ import typer
 from headrace.cli.connection import Connection, explain
 from headrace.cli.failure import Exit, Failure, also, note, reporting
 from headrace.cli.group_config import RESET_UNTIL_MS, set_group_config
-from headrace.cli.group_state import Group, find_group
+from headrace.cli.group_state import Group
 from headrace.cli.offsets import Partition, Range, partitions_of, place, ranges
 from headrace.cli.options import Group as GroupName
 from headrace.cli.options import Json, with_connection
 from headrace.cli.output import count_text, print_json, print_table
 from headrace.cli.positions import Place, Position
+from headrace.cli.share_groups import SHARE, alter_share_group, find_any_group
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -79,12 +80,20 @@ def reset(
     position = Position.parse(to, "--to", shift=True)
     wanted = [_selection(text) for text in topic or []]
     admin = connection.admin()
-    found = find_group(connection, admin, group, may_be_new=bool(wanted))
+    found = find_any_group(connection, admin, group, may_be_new=bool(wanted))
+    is_shared = found.type == SHARE
+    if is_shared and live:
+        raise Failure("--live: a share group is moved while nobody reads; stop its members first")
     moves = _plan(connection, admin, found, position, wanted)
     if execute and found.active and not live:
-        raise Failure(f"{_active(found)}; stop them first, or fence them with --live")
+        how = "stop them first" if is_shared else "stop them first, or fence them with --live"
+        raise Failure(f"{_active(found)}; {how}")
     code = Exit.OK
-    if execute:
+    if execute and is_shared:
+        targets = {(move.topic, move.partition): move.new for move in moves}
+        for refusal in alter_share_group(connection, admin, group, targets):
+            code = also(refusal)
+    elif execute:
         with _fencing(connection, admin, group) if found.active else nullcontext():
             code = _commit(connection, admin, group, moves)
     if json_output:

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.admin._group import MemberDescription
 
-__all__ = ["Group", "Member", "PartitionState", "committed_offsets", "find_group", "state_name"]
+__all__ = [
+    "ABSENT",
+    "Group",
+    "Member",
+    "PartitionState",
+    "committed_offsets",
+    "find_group",
+    "state_name",
+]
+
+ABSENT: Final = "GROUP_ID_NOT_FOUND"
+"""The reason of a Failure: there is no such group."""
 
 _STATES: Final = {
     "PREPARING_REBALANCING": "PreparingRebalance",
@@ -81,7 +92,7 @@ def find_group(
     try:
         found = connection.wait(future, f"group {name}")
     except Failure as failure:
-        if failure.reason != "GROUP_ID_NOT_FOUND":
+        if failure.reason != ABSENT:
             raise
         return _absent(name, may_be_new)
     if state_name(found.state) == "Dead" and not committed:
@@ -121,7 +132,8 @@ def committed_offsets(
 def _absent(name: str, may_be_new: bool) -> Group:
     if not may_be_new:
         raise Failure(
-            f"group {name}: there is no such group; `headrace group list` shows those there are"
+            f"group {name}: there is no such group; `headrace group list` shows those there are",
+            reason=ABSENT,
         )
     return Group(name, "Dead", "", "", "", [], [])
 
