@@ -26,7 +26,7 @@ def ephemeral_group(connection: Connection, admin: "AdminClient") -> Iterator[st
     """
     group = f"ephemeral-{secrets.token_hex(8)}"
     try:
-        set_group_config(connection, admin, group, DURABLE, "false")
+        set_group_config(connection, admin, group, {DURABLE: "false"})
     except Failure as failure:
         if not failure.reason:
             raise
@@ -39,6 +39,6 @@ def ephemeral_group(connection: Connection, admin: "AdminClient") -> Iterator[st
         yield group
     finally:
         try:
-            set_group_config(connection, admin, group, DURABLE, None)
+            set_group_config(connection, admin, group, {DURABLE: None})
         except Failure as failure:
             note(f"the configuration of {group} is left behind: {failure}")

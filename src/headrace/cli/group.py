@@ -1,4 +1,4 @@
-"""`headrace group`: list, describe, reset, delete.
+"""`headrace group`: list, describe, alter, reset, delete.
 
 With --json one object a line, with these keys:
 
@@ -6,6 +6,7 @@ With --json one object a line, with these keys:
     describe  group, state, type, assignor, coordinator, lag,
               members [member_id, client_id, host, instance_id, partitions [[topic, partition]]],
               partitions [topic, partition, committed, start, end, lag, member_id]
+    alter     group, configs (what was set; null: unset)
     reset     group, executed, partitions [topic, partition, old, new, start, end]
     delete    group, deleted
 
@@ -24,6 +25,7 @@ import typer
 from headrace.cli.connection import Connection
 from headrace.cli.deletion import report_deleted
 from headrace.cli.failure import Exit, Failure, also, note, reporting
+from headrace.cli.group_alter import alter
 from headrace.cli.group_reset import reset
 from headrace.cli.group_seen import SeenGroup, ask
 from headrace.cli.group_state import Group, PartitionState, state_name
@@ -34,6 +36,7 @@ from headrace.cli.share_groups import SHARE, find_any_group, list_share_groups
 __all__ = ["app"]
 
 app = command_group("Look at consumer groups, move and delete them.")
+app.command("alter")(alter)
 app.command("reset")(reset)
 
 _LIST_HEADINGS: Final = ("GROUP", "STATE", "TYPE")

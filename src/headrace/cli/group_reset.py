@@ -123,7 +123,7 @@ def _fencing(connection: Connection, admin: "AdminClient", group: str) -> Iterat
     """Within, one commit for the whole group is accepted, and fences its members."""
     until_ms = time.time_ns() // 1_000_000 + FENCING_MS
     try:
-        set_group_config(connection, admin, group, RESET_UNTIL_MS, str(until_ms))
+        set_group_config(connection, admin, group, {RESET_UNTIL_MS: str(until_ms)})
     except Failure as failure:
         if not failure.reason:
             raise
@@ -135,7 +135,7 @@ def _fencing(connection: Connection, admin: "AdminClient", group: str) -> Iterat
     try:
         yield
     finally:
-        set_group_config(connection, admin, group, RESET_UNTIL_MS, None)
+        set_group_config(connection, admin, group, {RESET_UNTIL_MS: None})
 
 
 def _active(group: Group) -> str:
