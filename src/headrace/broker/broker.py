@@ -29,6 +29,7 @@ from headrace.broker.load_watch import LoadWatch
 from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
+from headrace.broker.share.share_groups import ShareGroups
 from headrace.broker.stats import Stats
 from headrace.broker.stuck_watch import StuckWatch
 from headrace.broker.topics import Topic, Topics
@@ -132,6 +133,8 @@ class Broker:
         )
         self.lags = GroupLags(self)
         self.dead_letters = DeadLetters(self, steady_clock_ms)
+        self.steady_ms = steady_clock_ms
+        self.share = ShareGroups(self)
         self._parts = parts
         group_configs.when_changed(self.groups.settings_changed)
         topics.when_deleted(self._topic_deleted)
@@ -177,6 +180,8 @@ class Broker:
         broker = cls(options, store, catalog, configs, topics, group_configs, parts, stats)
         parts.add("the groups", broker.groups.close)
         await broker.groups.start()
+        parts.add("the share groups", broker.share.close)
+        await broker.share.start()
         broker.stuck.start()
         parts.add("the watch for stuck members", broker.stuck.close)
         broker.load_watch.start()

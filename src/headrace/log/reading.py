@@ -18,10 +18,21 @@ from headrace.log.indexing import load_index
 from headrace.log.segment import BadBatchError, ReadAt, Segment, reader_of, walk
 from headrace.wire.batch import HEADER_BYTES, BatchHeader, peek
 
-__all__ = ["EMPTY_SLICE", "Cut", "Wanted", "find_cut", "first_header", "open_segment", "warm"]
+__all__ = [
+    "EMPTY_SLICE",
+    "Cut",
+    "Wanted",
+    "find_cut",
+    "first_header",
+    "headers",
+    "open_segment",
+    "warm",
+]
 
 WARM_PIECE_BYTES: Final = 1024 * 1024
 """Read at once to bring a slice into the page cache."""
+HOP_BYTES: Final = 16 * 1024
+"""How much is read at once to go from header to header."""
 
 
 def _nothing() -> None:
@@ -111,6 +122,32 @@ async def first_header(slice_: Slice) -> BatchHeader | None:
     where = (slice_.file, HEADER_BYTES, slice_.position)
     header = await asyncio.to_thread(os.pread, *where) if slice_.cold else os.pread(*where)
     return peek(header) if len(header) == HEADER_BYTES else None
+
+
+async def headers(slice_: Slice, until_offset: int) -> list[tuple[int, BatchHeader]]:
+    """Position and header of the slice's batches, up to the one that reaches `until_offset`.
+    Raises OSError."""
+    if slice_.cold:
+        return await asyncio.to_thread(_headers, slice_, until_offset)
+    return _headers(slice_, until_offset)
+
+
+def _headers(slice_: Slice, until_offset: int) -> list[tuple[int, BatchHeader]]:
+    found: list[tuple[int, BatchHeader]] = []
+    position, end = slice_.position, slice_.position + slice_.size_bytes
+    piece, piece_at = b"", position
+    while end - position >= HEADER_BYTES:
+        if position + HEADER_BYTES > piece_at + len(piece):
+            piece_at = position
+            piece = os.pread(slice_.file, min(HOP_BYTES, end - position), position)
+            if len(piece) < HEADER_BYTES:
+                raise OSError(f"a segment ends {end - position} bytes before its index says")
+        header = peek(piece, position - piece_at)
+        found.append((position, header))
+        position += header.size_bytes
+        if header.next_offset >= until_offset:
+            break
+    return found
 
 
 def _read_through(fd: int, position: int, size_bytes: int) -> None:

@@ -12,8 +12,10 @@ from headrace.wire.apis import ApiKey
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
+    from headrace.broker.fetch import Slice
+    from headrace.wire.messages.k78_share_fetch import ShareFetchResponse
 
-__all__ = ["Api", "RequestContext"]
+__all__ = ["Api", "RequestContext", "WithRecords"]
 
 
 @dataclass(slots=True)
@@ -26,6 +28,15 @@ class RequestContext:
     client_host: str
     connection_id: int
     """Unique in this process; a closed connection's id is never used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithRecords:
+    """An answer whose records stay in their files: for each of its partitions, in order, ranges of
+    whole batches. The sender releases them."""
+
+    message: "ShareFetchResponse"
+    records: "list[list[Slice]]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.doors.kafka import k00_produce, k01_fetch
 from headrace.doors.kafka.answer_errors import errors_in
-from headrace.doors.kafka.api import Api, RequestContext
-from headrace.doors.kafka.dispatch import decode_request, encode_response, find_api
+from headrace.doors.kafka.api import Api, RequestContext, WithRecords
+from headrace.doors.kafka.dispatch import (
+    decode_request,
+    encode_response,
+    encode_with_records,
+    find_api,
+)
 from headrace.doors.kafka.inbox import BuffersExhausted, Inbox
 from headrace.doors.kafka.outbox import Outbox, Part, Slot
 from headrace.doors.kafka.slices import is_same_machine, send_file
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
-WAITING: Final = frozenset({ApiKey.FETCH, ApiKey.SYNC_GROUP})
+WAITING: Final = frozenset({ApiKey.FETCH, ApiKey.SHARE_FETCH, ApiKey.SYNC_GROUP})
 """Requests that wait for somebody else, and others for them; a stopping broker does not. What
 follows a SyncGroup is of the generation that it completes, so there waiting is right."""
 PASSING: Final = frozenset({ApiKey.OFFSET_COMMIT, ApiKey.HEARTBEAT, ApiKey.LEAVE_GROUP})
@@ -238,11 +243,15 @@ class Connection:
             self._listener.broker, head.api_version, head.client_id, self.peer_host, self.id
         )
         response = await api.handle(context, request)
-        frame = encode_response(api, head, response)
+        if isinstance(response, WithRecords):
+            parts: list[Part] = encode_with_records(head, response)
+            response = response.message
+        else:
+            parts = [encode_response(api, head, response)]
         self._stats.answered(api.key, time.perf_counter() - arrived_s)
         for code in errors_in(response):
             self._stats.errors[api.key, code] += 1
-        self._fill(slot, [frame])
+        self._fill(slot, parts)
 
     def _answered(self, task: "asyncio.Task[None]") -> None:
         if task is self._parked:

@@ -6,14 +6,16 @@ What must not enter: sockets, order, the hot APIs (`connection` calls those itse
 import struct
 from typing import Any, Final
 
-from headrace.doors.kafka.api import Api
+from headrace.broker.fetch import Slice
+from headrace.doors.kafka.api import Api, WithRecords
 from headrace.doors.kafka.registry import apis
 from headrace.wire import schema
 from headrace.wire.apis import ApiKey, response_header_version
 from headrace.wire.errors import MalformedError
 from headrace.wire.header import RequestHead
+from headrace.wire.share_fetch import write_share_fetch
 
-__all__ = ["decode_request", "encode_response", "find_api"]
+__all__ = ["decode_request", "encode_response", "encode_with_records", "find_api"]
 
 _FRAME_HEAD: Final = struct.Struct(">ii")
 
@@ -47,3 +49,14 @@ def encode_response(api: Api, head: RequestHead, response: Any) -> bytes:
     body = schema.encode(response, version)
     tags = b"\0" if response_header_version(api.key, version) else b""
     return _FRAME_HEAD.pack(4 + len(tags) + len(body), head.correlation_id) + tags + body
+
+
+def encode_with_records(head: RequestHead, answer: WithRecords) -> list[bytes | Slice]:
+    """The response frame in parts; slices in it must be released by the sender."""
+    sizes = [sum(piece.size_bytes for piece in pieces) for pieces in answer.records]
+    written = write_share_fetch(answer.message, sizes, head.correlation_id)
+    parts: list[bytes | Slice] = [written[0]]
+    for pieces, following in zip(answer.records, written[1:], strict=True):
+        parts += pieces
+        parts.append(following)
+    return parts

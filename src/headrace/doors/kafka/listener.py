@@ -138,6 +138,7 @@ class Listener:
 
     def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
+        self.broker.share.connection_closed(connection.id)
         self.broker.stats.connections = len(self.connections)
         if not self.connections:
             self._emptied.set()

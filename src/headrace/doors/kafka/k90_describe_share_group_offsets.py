@@ -1,0 +1,80 @@
+"""DescribeShareGroupOffsets (key 90), versions 0-1: where share groups are (KIP-932).
+
+- topics null: every partition that the group has begun with; named ones that it has not begun with
+  have start offset -1
+- the start offset is that of the first record that is neither accepted nor archived
+- v1 lag: records up to the high watermark that are neither (KIP-1226), -1 where not known
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.side_by_side import in_turns
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.messages.k90_describe_share_group_offsets import (
+    DescribeShareGroupOffsetsRequest,
+    DescribeShareGroupOffsetsRequestGroup,
+    DescribeShareGroupOffsetsResponse,
+    DescribeShareGroupOffsetsResponseGroup,
+    DescribeShareGroupOffsetsResponsePartition,
+    DescribeShareGroupOffsetsResponseTopic,
+)
+
+if TYPE_CHECKING:
+    from headrace.broker.broker import Broker
+
+
+async def handle(
+    context: RequestContext, request: DescribeShareGroupOffsetsRequest
+) -> DescribeShareGroupOffsetsResponse:
+    described = await in_turns(partial(_group, context.broker), request.groups)
+    return DescribeShareGroupOffsetsResponse(groups=described)
+
+
+def _group(
+    broker: "Broker", asked: DescribeShareGroupOffsetsRequestGroup
+) -> DescribeShareGroupOffsetsResponseGroup:
+    described = DescribeShareGroupOffsetsResponseGroup(asked.group_id)
+    try:
+        broker.share.check_group(asked.group_id)
+    except RequestError as error:
+        described.error_code, described.error_message = error.code, error.message
+        return described
+    if asked.topics is None:
+        wanted: dict[str, list[int]] = {}
+        for shared in broker.share.of_group(asked.group_id):
+            wanted.setdefault(shared.partition.topic.name, []).append(shared.partition.index)
+    else:
+        wanted = {topic.topic_name: topic.partitions for topic in asked.topics}
+    for name, indexes in sorted(wanted.items()):
+        topic = broker.topics.by_name.get(name)
+        described.topics.append(
+            DescribeShareGroupOffsetsResponseTopic(
+                name,
+                None if topic is None else topic.id,
+                [_partition(broker, asked.group_id, name, index) for index in sorted(indexes)],
+            )
+        )
+    return described
+
+
+def _partition(
+    broker: "Broker", group_id: str, topic: str, index: int
+) -> DescribeShareGroupOffsetsResponsePartition:
+    try:
+        found = broker.share.offset(group_id, topic, index)
+    except RequestError as error:
+        return DescribeShareGroupOffsetsResponsePartition(
+            index, -1, -1, -1, error.code, error.message
+        )
+    return DescribeShareGroupOffsetsResponsePartition(index, *found, ErrorCode.NONE)
+
+
+API = Api(
+    ApiKey.DESCRIBE_SHARE_GROUP_OFFSETS,
+    versions=(0, 1),
+    request=DescribeShareGroupOffsetsRequest,
+    handle=handle,
+)

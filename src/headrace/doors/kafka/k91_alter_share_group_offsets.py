@@ -1,0 +1,52 @@
+"""AlterShareGroupOffsets (key 91), version 0: from where on an empty share group reads (KIP-932).
+
+- members: NON_EMPTY_GROUP; no share group: GROUP_ID_NOT_FOUND; both for the whole request
+- what was accepted or archived before counts no longer; answered when that is durable
+- an offset that the log does not hold (any more) is its start once somebody reads
+"""
+
+from headrace.doors.kafka.api import Api, RequestContext
+from headrace.wire.apis import ApiKey
+from headrace.wire.errors import RequestError
+from headrace.wire.messages.k91_alter_share_group_offsets import (
+    AlterShareGroupOffsetsRequest,
+    AlterShareGroupOffsetsResponse,
+    AlterShareGroupOffsetsResponsePartition,
+    AlterShareGroupOffsetsResponseTopic,
+)
+
+
+async def handle(
+    context: RequestContext, request: AlterShareGroupOffsetsRequest
+) -> AlterShareGroupOffsetsResponse:
+    broker = context.broker
+    try:
+        broker.share.check_empty(request.group_id)
+    except RequestError as error:
+        return AlterShareGroupOffsetsResponse(error_code=error.code, error_message=error.message)
+    response = AlterShareGroupOffsetsResponse()
+    for asked in request.topics:
+        topic = broker.topics.by_name.get(asked.topic_name)
+        told = AlterShareGroupOffsetsResponseTopic(
+            asked.topic_name, None if topic is None else topic.id
+        )
+        for partition in asked.partitions:
+            index = partition.partition_index
+            part = AlterShareGroupOffsetsResponsePartition(index)
+            try:
+                await broker.share.set_offset(
+                    request.group_id, asked.topic_name, index, partition.start_offset
+                )
+            except RequestError as error:
+                part.error_code, part.error_message = error.code, error.message
+            told.partitions.append(part)
+        response.responses.append(told)
+    return response
+
+
+API = Api(
+    ApiKey.ALTER_SHARE_GROUP_OFFSETS,
+    versions=(0, 0),
+    request=AlterShareGroupOffsetsRequest,
+    handle=handle,
+)
