@@ -41,7 +41,8 @@ def test_no_groups_is_no_failure(cli: Cli) -> None:
 def test_lag_is_told_per_partition(cli: Cli, group: str) -> None:
     described = cli("group", "describe", group, "--json").object
     assert described.keys() == {
-        *("group", "state", "type", "assignor", "coordinator", "lag", "members", "partitions")
+        *("group", "state", "type", "assignor", "coordinator", "lag", "members", "partitions"),
+        "configs",
     }
     assert (described["state"], described["lag"], described["members"]) == ("Empty", 3, [])
     assert described["partitions"] == [

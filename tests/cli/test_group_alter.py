@@ -37,3 +37,17 @@ def test_alter_says_what_is_wrong_and_changes_nothing(cli: Cli, broker: RunningB
     assert "NAME=VALUE" in refused("-c", "x", code=2)
     assert "both set and unset" in refused("-c", f"{LIMIT}=3", "--unset", LIMIT, code=2)
     assert _values(broker) == {}
+
+
+def test_describe_shows_what_is_set_for_the_group(cli: Cli) -> None:
+    cli("topic", "create", "t")
+    cli("produce", "t", stdin=b"0\n")
+    cli("consume", "t", "--group", "shop")
+    assert cli("group", "describe", "shop", "--json").object["configs"] == {}
+    assert "CONFIGURATION" not in cli("group", "describe", "shop").text
+    cli("group", "alter", "shop", "-c", f"{LIMIT}=3")
+    assert cli("group", "describe", "shop", "--json").object["configs"] == {LIMIT: "3"}
+    assert cli("group", "describe", "shop").lines[-2:] == [
+        "CONFIGURATION               VALUE",
+        "share.delivery.count.limit  3",
+    ]

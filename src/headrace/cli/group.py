@@ -5,7 +5,8 @@ With --json one object a line, with these keys:
     list      group, state, type
     describe  group, state, type, assignor, coordinator, lag,
               members [member_id, client_id, host, instance_id, partitions [[topic, partition]]],
-              partitions [topic, partition, committed, start, end, lag, member_id]
+              partitions [topic, partition, committed, start, end, lag, member_id],
+              configs {name: value} (what is set for the group itself)
     alter     group, configs (what was set; null: unset)
     reset     group, executed, partitions [topic, partition, old, new, start, end]
     delete    group, deleted
@@ -26,6 +27,7 @@ from headrace.cli.connection import Connection
 from headrace.cli.deletion import report_deleted
 from headrace.cli.failure import Exit, Failure, also, note, reporting
 from headrace.cli.group_alter import alter
+from headrace.cli.group_config import group_configs
 from headrace.cli.group_reset import reset
 from headrace.cli.group_seen import SeenGroup, ask
 from headrace.cli.group_state import Group, PartitionState, state_name
@@ -85,22 +87,26 @@ def list_(connection: Connection, json_output: Json = False) -> Exit:
 def describe(
     connection: Connection, groups: Groups, http: Http = None, json_output: Json = False
 ) -> Exit:
-    """Show members, committed offsets and lag."""
+    """Show members, committed offsets, lag and configurations."""
     admin = connection.admin()
     code = Exit.OK
     for index, name in enumerate(groups):
         try:
             found = find_any_group(connection, admin, name)
+            configs = group_configs(connection, admin, name)
             seen = None if http is None else ask(http, name, connection.timeout_s)
         except Failure as failure:
             code = also(failure)
             continue
         if json_output:
-            print_json(_described(found) | _seen(seen))
+            print_json(_described(found) | {"configs": configs} | _seen(seen))
             continue
         if index:
             print()
         _show(found, seen)
+        if configs:
+            print()
+            print_table(("CONFIGURATION", "VALUE"), configs.items())
     return code
 
 
