@@ -9,6 +9,7 @@ import pytest
 from headrace.groups import consumer, kinds
 from headrace.groups.changes import GroupSaved
 from headrace.groups.consumer_group import ConsumerGroup
+from headrace.groups.consumer_heartbeat import WAITING_BEAT_MS
 from headrace.groups.consumer_requests import (
     JOIN,
     LEAVE,
@@ -109,6 +110,19 @@ def test_partition_is_given_only_after_the_old_owner_gave_it_up(alone: Scene) ->
     assert confirmed.member_epoch == 2
     assert alone.beat("m2", 2).assignment == partitions(2, 3)
     assert alone.group.state is State.STABLE
+
+
+def test_member_that_waits_for_others_is_told_to_come_back_soon(alone: Scene) -> None:
+    answer = alone.join("m2")
+    assert answer.assignment == NONE
+    assert answer.next_beat_ms == WAITING_BEAT_MS
+    usual_ms = alone.settings.consumer_heartbeat_interval_ms
+    assert alone.beat("m1", 1).next_beat_ms == usual_ms, "it has something to give up"
+    alone.group.settings = replace(alone.settings, consumer_heartbeat_interval_ms=100)
+    assert alone.beat("m2", 2).next_beat_ms == 100
+    alone.group.settings = alone.settings
+    alone.beat("m1", 1, partitions(0, 1))
+    assert alone.beat("m2", 2).next_beat_ms == usual_ms
 
 
 def test_assignment_is_told_until_the_member_says_that_it_has_it(scene: Scene) -> None:

@@ -5,6 +5,8 @@ it is told another. If an answer is lost the member comes with the epoch before,
 for it. Any other epoch is: it then gives up all it has and joins anew.
 """
 
+from typing import Final
+
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
 from headrace.groups.consumer_reconcile import reconcile
@@ -20,7 +22,12 @@ from headrace.groups.consumer_target import rebalance, see_topics
 from headrace.groups.topic_pattern import PatternError, compiled
 from headrace.wire.errors import ErrorCode, RequestError
 
-__all__ = ["heartbeat"]
+__all__ = ["WAITING_BEATS_PER_S_MAX", "WAITING_BEAT_MS", "heartbeat"]
+
+WAITING_BEAT_MS: Final = 500
+"""Between two heartbeats of a member that waits for partitions."""
+WAITING_BEATS_PER_S_MAX: Final = 500
+"""Of one group, when all its members wait."""
 
 
 def heartbeat(group: ConsumerGroup, request: ConsumerHeartbeat, now_ms: int) -> None:
@@ -114,7 +121,18 @@ def _attend(
         member_id=member.member_id,
         member_epoch=member.epoch,
         assignment=member.assigned if joins or is_late or says_all or is_news or is_wrong else None,
+        next_beat_ms=_next_beat_ms(group, member),
     )
+
+
+def _next_beat_ms(group: ConsumerGroup, member: ConsumerMember) -> int:
+    """Sooner than usual while it waits for what others have yet to give up: they tell the broker,
+    and the broker can tell it only when it asks."""
+    usual_ms = group.settings.consumer_heartbeat_interval_ms
+    if member.revoking or member.assigned == member.target:
+        return usual_ms
+    fewest_ms = len(group.members) * 1000 // WAITING_BEATS_PER_S_MAX
+    return min(usual_ms, max(WAITING_BEAT_MS, fewest_ms))
 
 
 def _known(group: ConsumerGroup, request: ConsumerHeartbeat) -> ConsumerMember:

@@ -56,6 +56,8 @@ class ConsumerHeartbeatAnswer:
     member_epoch: int = 0
     assignment: frozenset[TopicPartition] | None = None
     """All that the member shall have; None: as it was told before."""
+    next_beat_ms: int = 0
+    """From now on: when the member shall report again."""
 
 
 @dataclass(frozen=True, slots=True)

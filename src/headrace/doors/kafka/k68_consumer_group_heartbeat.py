@@ -36,7 +36,7 @@ async def handle(
     response = ConsumerGroupHeartbeatResponse(
         member_id=answer.member_id,
         member_epoch=answer.member_epoch,
-        heartbeat_interval_ms=groups.settings_of(request.group_id).consumer_heartbeat_interval_ms,
+        heartbeat_interval_ms=answer.next_beat_ms,
     )
     if answer.assignment is not None:
         response.assignment = ConsumerGroupHeartbeatAssignment(
