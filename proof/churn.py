@@ -94,6 +94,7 @@ def run(plan: Plan, broker: HeadraceBroker | ExternalBroker) -> Report:
                 round(verdict.longest_wait_s, 2),
                 dict(errors.most_common()),
                 verdict.problems,
+                verdict.client_faults,
             )
         )
     return report

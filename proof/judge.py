@@ -11,6 +11,11 @@
 
 Reading again after a rebalance or a crash what was not committed is allowed, and counted. A share
 group promises no order: every record is accepted, and that is all.
+
+A client may do wrong all by itself: when it is given a partition back it may go on where it was
+before, though another member has gone further (kafka-python 3.0 does, if it missed a generation).
+No broker can have told it that offset when the group never committed it; such a run, and what it
+commits, is named as the client's fault.
 """
 
 from bisect import bisect_left
@@ -74,6 +79,7 @@ class Verdict:
     partition and was not told to stop."""
     longest_wait_s: float
     """The longest time from acknowledgement to first delivery: rebalances and outages included."""
+    client_faults: list[str] = field(default_factory=list)
 
 
 class _Commit(NamedTuple):
@@ -105,14 +111,17 @@ def judge_log(log: Log, end_offsets: Mapping[int, int], keys: int) -> list[str]:
 def judge(log: Log, history: GroupHistory) -> Verdict:
     runs = [run for events in history.events for run in runs_of(events, history.killed)]
     problems = _some(_altered(log, runs))
+    client_faults: list[str] = []
     if history.is_share:
         problems += _some(_not_accepted(log, history.events))
     else:
         commits = sorted(_commits(history.events))
         problems += _some(_lost(log, runs))
         problems += _some(_disordered(runs))
-        problems += _some(_below_committed(runs, commits))
-        problems += _some(_back(commits))
+        remembered = _from_memory(runs, commits)
+        problems += _some(_below_committed(_without(runs, remembered), commits))
+        problems += _some(_back(commits, remembered))
+        client_faults = _some(_below_committed(remembered, commits))
     problems += _some(_members(history))
     given = Counter(
         (run.partition, first + at)
@@ -128,6 +137,7 @@ def judge(log: Log, history: GroupHistory) -> Verdict:
             (_silence(log, run, history.told_to_stop) for run in runs), default=0.0
         ),
         longest_wait_s=_wait(log, runs),
+        client_faults=client_faults,
     )
 
 
@@ -258,9 +268,39 @@ def _below_committed(runs: Iterable[Run], commits: Sequence[_Commit]) -> Iterabl
             )
 
 
-def _back(commits: Sequence[_Commit]) -> Iterable[str]:
+def _from_memory(runs: Iterable[Run], commits: Iterable[_Commit]) -> list[Run]:
+    """Runs that begin where the same member's last run on the partition ended, at an offset that
+    nobody committed."""
+    committed = {(commit.partition, commit.offset) for commit in commits}
+    ends: dict[tuple[str, int], int] = {}
+    found = []
+    for run in runs:
+        if not run.reads:
+            continue
+        first = run.reads[0][1]
+        if first == ends.get((run.member, run.partition)) and (
+            (run.partition, first) not in committed
+        ):
+            found.append(run)
+        _, last, values = run.reads[-1]
+        ends[run.member, run.partition] = last + len(values)
+    return found
+
+
+def _without(runs: Iterable[Run], some: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if not any(run is one for one in some)]
+
+
+def _back(commits: Sequence[_Commit], remembered: Sequence[Run]) -> Iterable[str]:
+    """Of all commits but those of runs that went on from memory."""
     standings = _standings(commits)
     for commit in commits:
+        if any(
+            (run.member, run.partition) == (commit.member, commit.partition)
+            and run.since <= commit.sent <= run.until
+            for run in remembered
+        ):
+            continue
         best = standings[commit.partition].before(commit.sent)
         if best is not None and commit.offset < best.offset:
             yield (

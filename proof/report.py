@@ -30,6 +30,8 @@ class GroupRow:
     broker was down."""
     errors: dict[str, int]
     problems: list[str]
+    client_faults: list[str]
+    """What the client did wrong by itself (`judge`)."""
 
     def unexpected(self) -> dict[str, int]:
         return {what: n for what, n in self.errors.items() if what.startswith("unexpected")}
@@ -92,5 +94,7 @@ class Report:
         for group in self.groups:
             for problem in group.problems:
                 console.print(f"{group.client}: {problem}", style="red")
+            for fault in group.client_faults:
+                console.print(f"{group.client}, by itself: {fault}", style="yellow")
             for what, count in group.unexpected().items():
                 console.print(f"{group.client}: {count} x {what}", style="red")

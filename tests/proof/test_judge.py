@@ -111,6 +111,31 @@ def test_a_commit_answered_after_the_new_owner_asked_does_not_bind_it():
     assert verdict(first, second, killed={"a": 102.6}, settled=102).problems == []
 
 
+def test_a_client_that_goes_on_from_memory_is_told_from_a_broker_that_forgets():
+    def history(stop: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        first = life("a", 100, read(101, "a", 0, 3), committed(101.1, "a", stop))
+        first += [
+            event(102, "a", "revoked", partitions=[0]),
+            event(104, "a", "assigned", partitions=[0]),
+            read(104.5, "a", 4, 4),
+            committed(104.6, "a", 5),
+            read(105, "a", 5, 9),
+        ]
+        return first, life("b", 102, read(103, "b", stop, 5), committed(103.1, "b", 6))
+
+    found = verdict(*history(stop=3), killed={"b": 103.5}, settled=104)
+    assert found.problems == []
+    assert found.client_faults == [
+        "a began at offset 4 of partition 0, 6 was committed by b before"
+    ]
+    found = verdict(*history(stop=4), killed={"b": 103.5}, settled=104)
+    assert found.problems == [
+        "a began at offset 4 of partition 0, 6 was committed by b before",
+        "partition 0: a committed 5 after b had committed 6",
+    ]
+    assert found.client_faults == []
+
+
 def test_a_member_that_does_not_stop_and_one_that_stands_still_are_found():
     deaf = life("a", 100, read(101, "a", 0, 9))
     still = [event(100, "b", "started")]
