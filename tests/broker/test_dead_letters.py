@@ -188,6 +188,31 @@ def test_many_letters_are_written_piece_by_piece(at_place) -> None:
     at_place(body)
 
 
+def test_a_batch_is_read_once_for_many_pieces(at_place, monkeypatch) -> None:
+    reads = 0
+    read = dead_letters.read_originals
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read(*arguments)
+
+    async def body(place: Place) -> None:
+        monkeypatch.setattr(dead_letters, "read_originals", counted)
+        await place.make()
+        await place.configure(to="dlq.orders", copy="true")
+        count = 3 * dead_letters.RECORDS_PER_PIECE_MAX
+        await place.produce(records(count), Codec.LZ4)
+        await place.send((0, count - 1, 1))
+        assert [len(batch) for batch in await place.batches()] == [count // 3] * 3
+        assert [letter.value for letter in await place.letters()] == [
+            b"v%d" % n for n in range(count)
+        ]
+        assert reads == 1
+
+    at_place(body)
+
+
 def test_copies_are_read_and_written_in_bounded_pieces(at_place, monkeypatch) -> None:
     monkeypatch.setattr(dead_letter_source, "READ_BYTES_MAX", 4_000)
 

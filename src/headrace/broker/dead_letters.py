@@ -40,8 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["RECORDS_PER_PIECE_MAX", "SENDINGS_MAX", "DeadLetterReason", "DeadLetters", "Run"]
 
 SENDINGS_MAX: Final = 4
-RECORDS_PER_PIECE_MAX: Final = 500
-"""Looked at together, and so in one batch at most."""
+RECORDS_PER_READ_MAX: Final = 2_000
+"""Looked for together, since a batch has to be unpacked whole for each of its records."""
+RECORDS_PER_PIECE_MAX: Final = 200
+"""Of one batch; the loop is not kept for more at one time."""
 COMPLAINT_INTERVAL_MS: Final = 60_000
 COMPLAINTS_MAX: Final = 1000
 """Remembered. Beyond that the oldest is forgotten, and may be logged again."""
@@ -102,19 +104,23 @@ class DeadLetters:
     async def _write(self, origin: Origin, pending: "_Pending") -> None:
         """Raises NoDeadLetterTopic, RequestError."""
         configs = self._broker.group_configs
-        while piece := pending.piece():
+        originals = Originals({}, -1)
+        while window := pending.window():
             name = configs.text(origin.group_id, DEAD_LETTER_TOPIC)
             if not name:  # no longer
                 return
             topic = await dead_letter_topic(self._broker, name, origin.topic)
-            originals = Originals({}, piece[-1].offset)
             is_copying = configs.boolean(origin.group_id, DEAD_LETTER_COPY)
-            if is_copying:
-                originals = await self._originals(origin, piece)
+            if is_copying and window[0].offset > originals.through:
+                originals = await self._originals(origin, window)
+            through = originals.through if is_copying else window[-1].offset
+            piece = [
+                record for record in window[:RECORDS_PER_PIECE_MAX] if record.offset <= through
+            ]
             packed = pack(
                 origin,
-                [record for record in piece if record.offset <= originals.through],
-                originals.records,
+                piece,
+                originals.records if is_copying else {},
                 now_ms=self._broker.now_ms(),
                 size_bytes_max=min(topic.config.max_message_bytes, topic.config.log.segment_bytes),
             )
@@ -122,13 +128,14 @@ class DeadLetters:
             await self._append(PartitionBatch(topic.name, index, memoryview(packed.batch)))
             self._written(origin, piece, originals if is_copying else None, packed)
             pending.done(packed.records_count)
+            await asyncio.sleep(0)  # an append may be done at once: others have their turn too
 
-    async def _originals(self, origin: Origin, piece: list[GivenUp]) -> Originals:
+    async def _originals(self, origin: Origin, window: list[GivenUp]) -> Originals:
         try:
             source = self._broker.topics.partition(origin.topic, origin.partition)
         except RequestError:  # deleted meanwhile
-            return Originals({}, piece[-1].offset)
-        return await read_originals(source.log, piece)
+            return Originals({}, window[-1].offset)
+        return await read_originals(source.log, window)
 
     async def _append(self, batch: PartitionBatch) -> None:
         """Durable on return. Raises RequestError."""
@@ -190,7 +197,7 @@ class DeadLetters:
 
 
 class _Pending:
-    """What is still to be written, spread out into records piece by piece."""
+    """What is still to be written; `window` spreads the runs out into records."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.count = sum(last - first + 1 for first, last, _ in runs)
@@ -199,15 +206,15 @@ class _Pending:
             for first, last, delivery_count in runs
             for offset in range(first, last + 1)
         )
-        self._piece: list[GivenUp] = []
+        self._window: list[GivenUp] = []
 
-    def piece(self) -> list[GivenUp]:
+    def window(self) -> list[GivenUp]:
         """The next ones; empty when everything is done."""
-        room = RECORDS_PER_PIECE_MAX - len(self._piece)
-        self._piece += itertools.islice(self._rest, room)
-        return self._piece
+        room = RECORDS_PER_READ_MAX - len(self._window)
+        self._window += itertools.islice(self._rest, room)
+        return self._window
 
     def done(self, count: int) -> None:
-        """So many of the piece."""
-        del self._piece[:count]
+        """The first `count` of the window."""
+        del self._window[:count]
         self.count -= count

@@ -68,4 +68,7 @@ def write_uvarint(out: bytearray, value: int) -> None:
 
 def write_varint(out: bytearray, value: int) -> None:
     """Append `value` in zigzag form; up to 64 bits, so it serves for varlong too."""
+    if 0 <= value < 0x40:  # as good as always
+        out.append(value << 1)
+        return
     write_uvarint(out, value << 1 if value >= 0 else ~value << 1 | 1)
