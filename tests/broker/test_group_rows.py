@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -9,6 +10,7 @@ from headrace.broker.group_rows import record_of, row_of
 from headrace.catalog.groups import GroupRow
 from headrace.catalog.schema import CatalogError
 from headrace.groups.changes import GroupRecord, MemberRecord
+from headrace.groups.consumer_records import ClassicPart
 from headrace.groups.share_records import ShareGroupRecord, ShareMemberRecord
 from headrace.groups.states import State
 
@@ -97,6 +99,39 @@ def test_format_of_share_groups_stays_readable():
     assert record.members[0].names == {"t"}
     assert record.members[0].target == {(topic, 0), (topic, 2)}
     assert json.loads(row_of(record, None).state) == state
+
+
+def test_format_of_mixed_groups_stays_readable():
+    """A row of version 4, as released: never change it. A member without "classic" is as in
+    version 2, which is still written while there are no others."""
+    topic = UUID(int=7)
+    member = {
+        "id": "m",
+        "instance": None,
+        "rack": None,
+        "client": "c",
+        "host": "h",
+        "rebalance_ms": 60000,
+        "topics": ["t"],
+        "regex": "",
+        "assignor": None,
+        "epoch": 3,
+        "previous_epoch": 2,
+        "assigned": {topic.hex: [0, 2]},
+        "revoking": {topic.hex: [1]},
+        "target": {topic.hex: [0, 2]},
+        "classic": {"session_ms": 45000, "protocols": [["range", "AAE="]]},
+    }
+    state = {"v": 4, "state": "Reconciling", "members": [member]}
+    row = GroupRow("g", "consumer", 3, "uniform", None, json.dumps(state).encode(), None)
+    record = record_of(row)
+    (read,) = record.members
+    assert read.classic == ClassicPart(45000, (("range", b"\0\1"),))
+    assert read.revoking == {(topic, 1)}
+    assert json.loads(row_of(record, None).state) == state
+    next_only = replace(record, members=(replace(read, classic=None),))
+    assert json.loads(row_of(next_only, None).state)["v"] == 2
+    assert record_of(row_of(next_only, None)) == next_only
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Reader:
         self.options = options
         self.records: list[tuple[int, int, bytes]] = []
         """(partition, offset, value) in the order of reading."""
+        self.times: list[float] = []
+        """When each was read."""
         self.assigned: frozenset[int] = frozenset()
         self.error: BaseException | None = None
         self._stopping = threading.Event()
@@ -42,6 +45,10 @@ class Reader:
         assert not self._thread.is_alive(), "the consumer does not stop"
         if self.error is not None:
             raise self.error
+
+    def saw(self, partition: int, offset: int, value: bytes) -> None:
+        self.times.append(time.monotonic())
+        self.records.append((partition, offset, value))
 
     def values(self) -> list[bytes]:
         return [value for _, _, value in self.records]
@@ -93,7 +100,7 @@ class ConfluentReader(Reader):
         self.assigned = frozenset(partition.partition for partition in consumer.assignment())
         if message is not None:
             assert message.error() is None, message.error()
-            self.records.append((message.partition(), message.offset(), message.value()))
+            self.saw(message.partition(), message.offset(), message.value())
 
 
 class KafkaPythonReader(Reader):
@@ -114,7 +121,7 @@ class KafkaPythonReader(Reader):
     def _poll(self, consumer: Any) -> None:
         for messages in consumer.poll(timeout_ms=50).values():
             for message in messages:
-                self.records.append((message.partition, message.offset, message.value))
+                self.saw(message.partition, message.offset, message.value)
         self.assigned = frozenset(partition.partition for partition in consumer.assignment())
 
 
@@ -140,7 +147,7 @@ class AiokafkaReader(Reader):
             while not self._stopping.is_set():
                 for messages in (await consumer.getmany(timeout_ms=50)).values():
                     for message in messages:
-                        self.records.append((message.partition, message.offset, message.value))
+                        self.saw(message.partition, message.offset, message.value)
                 self.assigned = frozenset(p.partition for p in consumer.assignment())
         finally:
             await consumer.stop()

@@ -241,12 +241,3 @@ def test_one_group_is_used_in_both_protocols_one_after_the_other(
         all_read(readers, 50 * (number + 2))
         readers[-1].stop()
     assert sorted(int(value) for one in readers for value in one.values()) == list(range(250))
-
-
-def test_groups_do_not_mix_protocols(broker, reader, new_reader, shared, until):
-    broker.create_topic("t", 2)
-    first = reader("confluent", broker)
-    shared([first], 2)
-    second = new_reader(broker)
-    until(lambda: second.error, "being refused", 20.0)
-    assert first.assigned == {0, 1}

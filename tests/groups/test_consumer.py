@@ -315,10 +315,8 @@ def test_administrator_removes_a_static_member(alone: Scene) -> None:
     assert alone.group.members.keys() == {"m1"}
 
 
-def test_group_with_members_is_neither_deleted_nor_joined_the_classic_way(alone: Scene) -> None:
+def test_group_with_members_is_not_deleted(alone: Scene) -> None:
     assert alone.ask(Delete()).error is ErrorCode.NON_EMPTY_GROUP
-    join = Join("", "consumer", (("range", b""),), 10_000, 10_000)
-    assert alone.ask(join).error is ErrorCode.INCONSISTENT_GROUP_PROTOCOL
     assert alone.ask(Sync("m1", 1)).error is ErrorCode.UNKNOWN_MEMBER_ID
     alone.beat("m1", LEAVE)
     assert alone.ask(Delete()).error is ErrorCode.NONE
@@ -339,14 +337,19 @@ def test_restart_loses_nothing(alone: Scene) -> None:
 
 
 def test_empty_groups_change_kind_and_their_epochs_go_on() -> None:
-    classic = Group("g", GroupSettings())
-    classic.generation = 7
-    group = kinds.as_consumer(classic)
-    assert group is not None
-    assert group.generation == 7
-    back = kinds.as_classic(group)
-    assert back is not None
-    assert back.generation == 7
+    image = TopicsImage([TopicFacts(A, "a", 4)])
+    heartbeat = ConsumerHeartbeat(
+        "m1", JOIN, rebalance_timeout_ms=1, names=frozenset({"a"}), owned=NONE, topics=image
+    )
+    step = kinds.step(Group("g", GroupSettings(), 7), heartbeat, 0)
+    group = step.becomes
+    assert isinstance(group, ConsumerGroup)
+    assert group.generation == 8
+    kinds.step(group, ConsumerHeartbeat("m1", LEAVE), 0)
+    join = Join("", "consumer", (("range", b""),), 10_000, 10_000, fresh_member_id="c1")
+    step = kinds.step(group, join, 0)
+    assert isinstance(step.becomes, Group)
+    assert step.becomes.generation == group.generation == 9
 
 
 def test_most_wanted_assignor_is_used(scene: Scene) -> None:

@@ -168,6 +168,7 @@ def choice(
     later: Mapping[str, str] | None = None,
     effect: bool = True,
     kind: ConfigType = ConfigType.STRING,
+    read_only: bool = False,
 ) -> Config:
     """`later` maps values that Kafka knows and Headrace does not yet to why they are refused."""
     allowed = tuple(choices)
@@ -180,7 +181,7 @@ def choice(
             raise ValueError(" or ".join(allowed))
         return value
 
-    return Config(name, kind, default, _doc(doc, effect), read)
+    return Config(name, kind, default, _doc(doc, effect), read, read_only)
 
 
 def text(

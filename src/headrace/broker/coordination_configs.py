@@ -7,15 +7,16 @@ What must not enter: the values in force (`broker_configs`).
 from collections.abc import Iterable
 from typing import Final
 
-from headrace.broker.configs import Config, integer, long
+from headrace.broker.configs import Config, choice, integer, long
 from headrace.broker.group_config_table import NUMBERS, Number
 from headrace.groups.assignors import ASSIGNORS
-from headrace.groups.settings import GroupSettings
+from headrace.groups.settings import GroupSettings, Migration
 from headrace.wire.messages.k32_describe_configs import ConfigType
 
-__all__ = ["BALANCE_CONFIG", "COORDINATION_CONFIGS"]
+__all__ = ["BALANCE_CONFIG", "COORDINATION_CONFIGS", "MIGRATION_CONFIG"]
 
 BALANCE_CONFIG: Final = "headrace.group.balance.interval.ms"
+MIGRATION_CONFIG: Final = "group.consumer.migration.policy"
 
 _GROUPS: Final = GroupSettings()
 _MINUTE_MS: Final = 60_000
@@ -58,6 +59,15 @@ _OWN: Final = (
         _GROUPS.consumer_members_max,
         "Members of one next-generation consumer group.",
         least=1,
+        read_only=True,
+    ),
+    choice(
+        MIGRATION_CONFIG,
+        _GROUPS.consumer_migration.value,
+        "Whether a classic group with members becomes a next-generation one when a next-generation "
+        "member joins it (upgrade), and a classic one again when only classic members are left "
+        "(downgrade).",
+        [policy.value for policy in Migration],
         read_only=True,
     ),
     integer(

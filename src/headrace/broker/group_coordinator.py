@@ -155,7 +155,7 @@ class GroupCoordinator:
         self.check_group_id(group_id)
         name = request.instance_id or request.client_id or "member"
         fresh_member_id = f"{name[: self.settings.client_id_length_max]}-{uuid4()}"
-        request = replace(request, fresh_member_id=fresh_member_id)
+        request = replace(request, fresh_member_id=fresh_member_id, topics=self._topics())
         if request.member_id:
             hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         else:
@@ -167,6 +167,7 @@ class GroupCoordinator:
         """Waits until the leader has handed in the assignment."""
         self.check_group_id(group_id)
         hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
+        request = replace(request, topics=self._topics())
         answer: SyncAnswer = await self._hosted.ask(hosted, request)
         return answer
 

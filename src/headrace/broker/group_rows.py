@@ -6,9 +6,9 @@ The columns are for people; `state` holds what only the coordinator needs, as JS
     {"v": 1, "state": "Stable", "members": [{"id", "instance", "client", "host", "session_ms",
      "rebalance_ms", "protocols": [[name, base64], ...], "assignment": base64}, ...]}
 
-Next-generation groups have "v": 2 and members as `consumer_group_rows` says; their assignor is in
-the column of the protocol, their epoch in that of the generation. Share groups have "v": 3 and
-members as `share_group_rows` says.
+Next-generation groups have "v": 2, or 4 if some members are of the classic protocol, and members as
+`consumer_group_rows` says; their assignor is in the column of the protocol, their epoch in that of
+the generation. Share groups have "v": 3 and members as `share_group_rows` says.
 """
 
 import json
@@ -29,6 +29,7 @@ __all__ = ["record_of", "row_of"]
 _VERSION: Final = 1
 _CONSUMER_VERSION: Final = 2
 _SHARE_VERSION: Final = 3
+_MIXED_VERSION: Final = 4
 
 
 def row_of(record: SavedRecord, emptied_ms: int | None) -> GroupRow:
@@ -56,7 +57,7 @@ def record_of(row: GroupRow) -> SavedRecord:
     """Raises CatalogError."""
     try:
         state = json.loads(row.state)
-        if state["v"] == _CONSUMER_VERSION:
+        if state["v"] in (_CONSUMER_VERSION, _MIXED_VERSION):
             return ConsumerGroupRecord(
                 group_id=row.group_id,
                 state=State(state["state"]),
@@ -87,8 +88,9 @@ def record_of(row: GroupRow) -> SavedRecord:
 
 
 def _consumer_row_of(record: ConsumerGroupRecord, emptied_ms: int | None) -> GroupRow:
+    is_mixed = any(member.classic is not None for member in record.members)
     state = {
-        "v": _CONSUMER_VERSION,
+        "v": _MIXED_VERSION if is_mixed else _CONSUMER_VERSION,
         "state": record.state.value,
         "members": consumer_group_rows.packed_members(record.members),
     }
@@ -128,8 +130,8 @@ def _packed(member: MemberRecord) -> dict[str, Any]:
         "host": member.client_host,
         "session_ms": member.session_timeout_ms,
         "rebalance_ms": member.rebalance_timeout_ms,
-        "protocols": [[name, _text(metadata)] for name, metadata in member.protocols],
-        "assignment": _text(member.assignment),
+        "protocols": consumer_group_rows.packed_protocols(member.protocols),
+        "assignment": b64encode(member.assignment).decode(),
     }
 
 
@@ -141,10 +143,6 @@ def _unpacked(packed: dict[str, Any]) -> MemberRecord:
         client_host=packed["host"],
         session_timeout_ms=packed["session_ms"],
         rebalance_timeout_ms=packed["rebalance_ms"],
-        protocols=tuple((name, b64decode(metadata)) for name, metadata in packed["protocols"]),
+        protocols=consumer_group_rows.protocols_of(packed["protocols"]),
         assignment=b64decode(packed["assignment"]),
     )
-
-
-def _text(data: bytes) -> str:
-    return b64encode(data).decode()

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from headrace.broker.broker_configs import BrokerConfigs
+from headrace.broker.coordination_configs import MIGRATION_CONFIG
 from headrace.broker.group_configs import GroupConfigs
-from headrace.groups.settings import GroupSettings
+from headrace.groups.settings import GroupSettings, Migration
 
 __all__ = ["broker_settings", "settings_of"]
 
@@ -31,6 +32,7 @@ def broker_settings(configs: BrokerConfigs) -> GroupSettings:
         consumer_session_timeout_ms=configs.integer("group.consumer.session.timeout.ms"),
         consumer_heartbeat_interval_ms=configs.integer("group.consumer.heartbeat.interval.ms"),
         consumer_assignors=tuple(configs.items("group.consumer.assignors")),
+        consumer_migration=Migration(configs.text(MIGRATION_CONFIG)),
         consumer_members_max=configs.integer("group.consumer.max.size"),
         share_session_timeout_ms=configs.integer("group.share.session.timeout.ms"),
         share_heartbeat_interval_ms=configs.integer("group.share.heartbeat.interval.ms"),

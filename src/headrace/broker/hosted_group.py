@@ -174,6 +174,7 @@ class HostedGroup:
     def become(self, group: AnyGroup) -> None:
         """Go on as a group of another kind."""
         self.group = group
+        self.rebalances.began_ms = None
 
     def forget_topic(self, topic: str) -> tuple[TopicPartition, ...]:
         """Stop showing offsets of a topic that was deleted with them; returns which are still on

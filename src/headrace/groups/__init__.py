@@ -7,7 +7,9 @@ that never jumps; nothing that is kept depends on it.
 - `coordinated` what groups of every kind share; `group`, `member` the state of a classic one;
   `rebalance` the road from one generation to the next
 - `join`, `sync`, `attend` (heartbeat, leave, commit), `tick` one request each
-- `offsets` commits and their retention; `subscription` the one look into a member's bytes
+- `offsets` commits and their retention; `subscription`, `assignment` what consumers' bytes mean
+- `kinds` all kinds behind one face; `conversion` how a group with members becomes of another kind,
+  `classic_in_consumer` how its classic members are served then
 
 What must not enter: time, sockets, tasks, SQL. `broker.group_coordinator` has those.
 """

@@ -1,41 +1,44 @@
-"""The one look into a member's assignment: which partitions a consumer was given.
+"""A consumer's assignment in the classic protocol: which partitions it was given.
 
-`ConsumerProtocolAssignment` of the Kafka protocol begins, in every version, with
+`ConsumerProtocolAssignment` of the Kafka protocol is, in every version (0 to 3),
 
-    version i16 | topics: array i32 of (name string | partitions array i32 of i32)
-
-where a string is an i16 length and UTF-8.
+    version i16 | topics: array of (name string, partitions array of i32) | user data bytes
 
 What must not enter: subscriptions (`subscription`), who assigns what.
 """
 
 import struct
+from typing import NamedTuple
 
-__all__ = ["assigned_partitions"]
+from headrace.groups.embedded import Fields, TopicIndex, packed_partitions
+
+__all__ = ["Assigned", "assigned_of", "assigned_partitions", "packed_assignment"]
 
 
-def assigned_partitions(assignment: bytes) -> frozenset[tuple[str, int]] | None:
-    """(topic, partition) pairs; empty without an assignment, None if the bytes are none."""
+class Assigned(NamedTuple):
+    partitions: frozenset[TopicIndex]
+    has_user_data: bool
+    """The assignor told its other halves something that only they understand."""
+
+
+def assigned_of(assignment: bytes) -> Assigned | None:
+    """Empty without an assignment, None if the bytes are none."""
     if not assignment:
-        return frozenset()
+        return Assigned(frozenset(), has_user_data=False)
+    fields = Fields(assignment)
     try:
-        _version, count = struct.unpack_from(">hi", assignment)
-        position = 6
-        pairs: set[tuple[str, int]] = set()
-        for _ in range(min(count, len(assignment))):
-            (length,) = struct.unpack_from(">h", assignment, position)
-            position += 2
-            if length < 0 or position + length > len(assignment):
-                return None
-            topic = assignment[position : position + length].decode()
-            position += length
-            (partitions,) = struct.unpack_from(">i", assignment, position)
-            position += 4
-            if partitions < 0 or position + 4 * partitions > len(assignment):
-                return None
-            numbers = struct.unpack_from(f">{partitions}i", assignment, position)
-            position += 4 * partitions
-            pairs.update((topic, number) for number in numbers)
-    except (struct.error, UnicodeDecodeError):
+        fields.int16()
+        return Assigned(fields.partitions(), bool(fields.nullable_bytes()))
+    except ValueError:
         return None
-    return frozenset(pairs)
+
+
+def assigned_partitions(assignment: bytes) -> frozenset[TopicIndex] | None:
+    """(topic, partition) pairs; empty without an assignment, None if the bytes are none."""
+    found = assigned_of(assignment)
+    return None if found is None else found.partitions
+
+
+def packed_assignment(partitions: frozenset[TopicIndex], version: int) -> bytes:
+    """`version` as the consumer spoke in its subscription."""
+    return struct.pack(">h", version) + packed_partitions(partitions) + struct.pack(">i", 0)

@@ -28,7 +28,7 @@ __all__ = ["commit", "delete", "delete_offsets", "heartbeat", "leave"]
 
 def heartbeat(group: Group, request: Heartbeat, now_ms: int) -> None:
     error = group.check_member(request.member_id, request.instance_id)
-    if not error and request.generation != group.generation:
+    if not error and request.generation != group.generation_of(request.member_id):
         error = ErrorCode.ILLEGAL_GENERATION
     if not error:
         group.heard_of(group.members[request.member_id], now_ms)
@@ -93,7 +93,7 @@ def _commit_refusal(group: Group, request: Commit) -> ErrorCode:
     error = group.check_member(request.member_id, request.instance_id)
     if error:
         return error
-    if request.generation != group.generation:
+    if request.generation != group.generation_of(request.member_id):
         return ErrorCode.ILLEGAL_GENERATION
     # It knows the new generation and not yet what it owns in it.
     if group.state is State.COMPLETING:

@@ -17,6 +17,8 @@ class Cause(Enum):
     """A member did not ask for its assignment in time."""
     TOO_MANY = "too_many"
     """A member no longer fits into the group."""
+    CONVERTED = "converted"
+    """Its last next-generation member is gone, and the classic ones are on their own again."""
     RESET = "reset"
     """An administrator moved its offsets and fenced its members."""
     UNKNOWN = "unknown"

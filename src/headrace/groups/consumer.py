@@ -11,6 +11,7 @@ Where Apache Kafka's coordinator differs, it is by a choice that is safer here:
   shall have them from then on need not wait for its session to end
 """
 
+from headrace.groups import classic_in_consumer
 from headrace.groups.changes import GroupDeleted, OffsetsCommitted, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_heartbeat import heartbeat
@@ -24,15 +25,12 @@ from headrace.groups.requests import (
     DeleteOffsets,
     DeleteOffsetsAnswer,
     Heartbeat,
-    HeartbeatAnswer,
     Join,
-    JoinAnswer,
     Leave,
     LeaveAnswer,
     Leaving,
     Request,
     Sync,
-    SyncAnswer,
 )
 from headrace.wire.errors import ErrorCode
 
@@ -40,7 +38,7 @@ __all__ = ["check_epoch", "step", "tick"]
 
 
 def step(group: ConsumerGroup, request: Request, now_ms: int) -> Step:
-    """Serve one request; it is answered at once. Members of the classic protocol are none here."""
+    """Serve one request; it is answered at once."""
     match request:
         case ConsumerHeartbeat():
             heartbeat(group, request, now_ms)
@@ -55,12 +53,11 @@ def step(group: ConsumerGroup, request: Request, now_ms: int) -> Step:
         case DeleteOffsets():
             _delete_offsets(group, request)
         case Join():
-            refusal = JoinAnswer(ErrorCode.INCONSISTENT_GROUP_PROTOCOL, request.member_id)
-            group.tell(request.token, refusal)
+            classic_in_consumer.join(group, request, now_ms)
         case Sync():
-            group.tell(request.token, SyncAnswer(ErrorCode.UNKNOWN_MEMBER_ID))
+            classic_in_consumer.sync(group, request, now_ms)
         case Heartbeat():
-            group.tell(request.token, HeartbeatAnswer(ErrorCode.UNKNOWN_MEMBER_ID))
+            classic_in_consumer.heartbeat(group, request, now_ms)
     return group.take_step()
 
 
@@ -70,13 +67,13 @@ def tick(group: ConsumerGroup, now_ms: int) -> Step:
     for member in group.members.values():
         if member.deadline_ms <= now_ms:
             silent.append(member)
-        elif member.revoke_deadline_ms is not None and member.revoke_deadline_ms <= now_ms:
+        elif member.act_by_ms is not None and member.act_by_ms <= now_ms:
             slow.append(member)
     for member in silent + slow:
         group.remove(member)
     if silent or slow:
         names = ", ".join(member.instance_id or member.member_id for member in silent + slow)
-        what = "no heartbeat from" if silent else "partitions were not given up in time by"
+        what = "no heartbeat from" if silent else "what was asked was not done in time by"
         rebalance(group, f"{what} {names}")
     until_ms = group.outsiders_out_until_ms
     if until_ms is not None and until_ms <= now_ms:
@@ -84,9 +81,7 @@ def tick(group: ConsumerGroup, now_ms: int) -> Step:
     deadlines = [] if until_ms is None else [until_ms]
     deadlines += [member.deadline_ms for member in group.members.values()]
     deadlines += [
-        member.revoke_deadline_ms
-        for member in group.members.values()
-        if member.revoke_deadline_ms is not None
+        member.act_by_ms for member in group.members.values() if member.act_by_ms is not None
     ]
     group.next_deadline_ms = min(deadlines, default=None)
     return group.take_step()
@@ -100,7 +95,10 @@ def check_epoch(group: ConsumerGroup, member_id: str, epoch: int) -> ErrorCode:
     member = group.members.get(member_id)
     if member is None:
         return ErrorCode.UNKNOWN_MEMBER_ID
-    return ErrorCode.NONE if epoch == member.epoch else ErrorCode.STALE_MEMBER_EPOCH
+    if epoch == member.epoch:
+        return ErrorCode.NONE
+    is_classic = member.classic is not None
+    return ErrorCode.ILLEGAL_GENERATION if is_classic else ErrorCode.STALE_MEMBER_EPOCH
 
 
 def _commit(group: ConsumerGroup, request: Commit, now_ms: int) -> None:
@@ -135,7 +133,7 @@ def _has_had_all_since(group: ConsumerGroup, request: Commit) -> bool:
 
 def _fence_everyone(group: ConsumerGroup, now_ms: int) -> None:
     """An administrator resets the group while it reads: all join again and find other offsets."""
-    session_ms = group.settings.consumer_session_timeout_ms
+    session_ms = max(group.session_timeout_ms(member) for member in group.members.values())
     group.outsiders_out_until_ms = group.in_time(now_ms + session_ms)
     for member in list(group.members.values()):
         group.remove(member)

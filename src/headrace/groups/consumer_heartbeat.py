@@ -9,7 +9,7 @@ from typing import Final
 
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_member import NOTHING, ConsumerMember
-from headrace.groups.consumer_reconcile import reconcile
+from headrace.groups.consumer_reconcile import advance
 from headrace.groups.consumer_records import ConsumerMemberRecord
 from headrace.groups.consumer_requests import (
     JOIN,
@@ -18,11 +18,11 @@ from headrace.groups.consumer_requests import (
     ConsumerHeartbeat,
     ConsumerHeartbeatAnswer,
 )
-from headrace.groups.consumer_target import rebalance, see_topics
+from headrace.groups.consumer_target import rebalance
 from headrace.groups.topic_pattern import PatternError, compiled
 from headrace.wire.errors import ErrorCode, RequestError
 
-__all__ = ["WAITING_BEATS_PER_S_MAX", "WAITING_BEAT_MS", "heartbeat"]
+__all__ = ["WAITING_BEATS_PER_S_MAX", "WAITING_BEAT_MS", "heartbeat", "succeed"]
 
 WAITING_BEAT_MS: Final = 500
 """Between two heartbeats of a member that waits for partitions."""
@@ -99,20 +99,15 @@ def _attend(
     reason = ""
     if joins:
         member, reason = _enter(group, request)
+        group.set_classic(member, None)
     else:
         member = _known(group, request)
     is_late = member.epoch != request.member_epoch
     if _update(member, request, group.settings.client_id_length_max):
         group.mark_unsaved()
         reason = reason or f"{member.instance_id or member.member_id} subscribes otherwise"
-    if reason:
-        group.topics = request.topics
-        rebalance(group, reason)
-    else:
-        see_topics(group, request.topics)
     before = member.assigned
-    reconcile(group, member, now_ms)
-    group.heard_of(member, now_ms)
+    advance(group, member, request.topics, reason, now_ms)
     says_all = request.owned is not None and request.names is not None
     # Once more until the member says that this is what it has: the answer may have been lost.
     is_news = member.assigned != before or member.reported != member.assigned
@@ -139,8 +134,10 @@ def _known(group: ConsumerGroup, request: ConsumerHeartbeat) -> ConsumerMember:
     """The member that speaks. Raises RequestError if it may not."""
     error = group.check_member(request.member_id, request.instance_id)
     if error:
-        raise RequestError(error, f"{request.member_id!r} is no such member of {group.group_id!r}")
+        raise _no_such(group, request, error)
     member = group.members[request.member_id]
+    if member.classic is not None:
+        raise _no_such(group, request)
     if request.member_epoch == member.epoch:
         return member
     lost_our_answer = request.member_epoch == member.previous_epoch and (
@@ -166,7 +163,13 @@ def _enter(group: ConsumerGroup, request: ConsumerHeartbeat) -> tuple[ConsumerMe
         member.epoch = member.previous_epoch = JOIN
         return member, ""
     if holder is not None:
-        return _succeed(group, group.members[holder], request), ""
+        old = group.members[holder]
+        if not old.is_away and old.classic is None:
+            raise RequestError(
+                ErrorCode.UNRELEASED_INSTANCE_ID,
+                f"instance id {old.instance_id!r} is in use by {old.member_id!r}",
+            )
+        return succeed(group, old, request.member_id), ""
     if len(group.members) >= group.settings.consumer_members_max:
         raise RequestError(
             ErrorCode.GROUP_MAX_SIZE_REACHED,
@@ -178,17 +181,10 @@ def _enter(group: ConsumerGroup, request: ConsumerHeartbeat) -> tuple[ConsumerMe
     return member, f"{request.instance_id or request.member_id} joined"
 
 
-def _succeed(
-    group: ConsumerGroup, old: ConsumerMember, request: ConsumerHeartbeat
-) -> ConsumerMember:
+def succeed(group: ConsumerGroup, old: ConsumerMember, member_id: str) -> ConsumerMember:
     """A static member is back as another process: it gets its place, and all it had."""
-    if not old.is_away:
-        raise RequestError(
-            ErrorCode.UNRELEASED_INSTANCE_ID,
-            f"instance id {old.instance_id!r} is in use by {old.member_id!r}",
-        )
     group.remove(old)
-    old.member_id = request.member_id
+    old.member_id = member_id
     old.epoch = old.previous_epoch = JOIN
     old.reported = NOTHING
     group.add(old)
@@ -220,8 +216,10 @@ def _update(member: ConsumerMember, request: ConsumerHeartbeat, client_id_length
 def _leave(group: ConsumerGroup, request: ConsumerHeartbeat) -> None:
     error = group.check_member(request.member_id, request.instance_id)
     if error:
-        raise RequestError(error, f"{request.member_id!r} is no such member of {group.group_id!r}")
+        raise _no_such(group, request, error)
     member = group.members[request.member_id]
+    if member.classic is not None:
+        raise _no_such(group, request)
     group.release_all(member)
     if request.member_epoch == LEAVE_FOR_A_WHILE:
         member.epoch = LEAVE_FOR_A_WHILE
@@ -247,6 +245,14 @@ def _record(request: ConsumerHeartbeat) -> ConsumerMemberRecord:
         revoking=NOTHING,
         target=NOTHING,
     )
+
+
+def _no_such(
+    group: ConsumerGroup,
+    request: ConsumerHeartbeat,
+    error: ErrorCode = ErrorCode.UNKNOWN_MEMBER_ID,
+) -> RequestError:
+    return RequestError(error, f"{request.member_id!r} is no such member of {group.group_id!r}")
 
 
 def _invalid(message: str) -> RequestError:

@@ -1,6 +1,6 @@
 """One member of a next-generation group: what it wants, what it was told, what it has."""
 
-from headrace.groups.consumer_records import ConsumerMemberRecord, Partitions
+from headrace.groups.consumer_records import ClassicPart, ConsumerMemberRecord, Partitions
 from headrace.groups.consumer_requests import LEAVE_FOR_A_WHILE
 from headrace.groups.topic_pattern import TopicPattern, compiled
 
@@ -13,8 +13,10 @@ class ConsumerMember:
     """Mutable; owned by one `ConsumerGroup`. Its fields are explained in the record."""
 
     __slots__ = (
+        "act_by_ms",
         "assigned",
         "assignor",
+        "classic",
         "client_host",
         "client_id",
         "deadline_ms",
@@ -27,7 +29,6 @@ class ConsumerMember:
         "rack_id",
         "rebalance_timeout_ms",
         "reported",
-        "revoke_deadline_ms",
         "revoking",
         "since",
         "target",
@@ -56,8 +57,10 @@ class ConsumerMember:
         restart it has had them since its present epoch, which is late and never early."""
         self.deadline_ms = 0
         """When it is given up, unless it is heard of before."""
-        self.revoke_deadline_ms: int | None = None
-        """When it is given up unless it has confirmed what it must give up."""
+        self.act_by_ms: int | None = None
+        """When it is given up unless it has done what it was told: to give up partitions or, in the
+        classic protocol, to join again or to fetch its assignment."""
+        self.classic: ClassicPart | None = record.classic
 
     @property
     def is_away(self) -> bool:
@@ -79,4 +82,5 @@ class ConsumerMember:
             assigned=self.assigned,
             revoking=self.revoking,
             target=self.target,
+            classic=self.classic,
         )

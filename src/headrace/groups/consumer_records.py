@@ -5,9 +5,18 @@ from dataclasses import dataclass
 from headrace.groups.states import State
 from headrace.groups.topics_image import TopicPartition
 
-__all__ = ["ConsumerGroupRecord", "ConsumerMemberRecord"]
+__all__ = ["ClassicPart", "ConsumerGroupRecord", "ConsumerMemberRecord"]
 
 Partitions = frozenset[TopicPartition]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicPart:
+    """What only a member of the classic protocol has, that lives in a next-generation group."""
+
+    session_timeout_ms: int
+    protocols: tuple[tuple[str, bytes], ...]
+    """(assignor, subscription), most wanted first; at least one, of which the first is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class ConsumerMemberRecord:
     """What it had, and has not said yet that it gave up."""
     target: Partitions
     """What it shall have once others have given that up."""
+    classic: ClassicPart | None = None
+    """None: it speaks the next-generation protocol."""
 
 
 @dataclass(frozen=True, slots=True)

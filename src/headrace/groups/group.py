@@ -23,8 +23,9 @@ __all__ = ["Group"]
 class Group(Coordinated[Member]):
     """An empty group at first; `restore` makes one from what was saved."""
 
-    def __init__(self, group_id: str, settings: GroupSettings) -> None:
-        super().__init__(group_id, settings)
+    def __init__(self, group_id: str, settings: GroupSettings, generation: int = 0) -> None:
+        """`generation` is the epoch of the next-generation group it was before."""
+        super().__init__(group_id, settings, generation)
         self.state = State.EMPTY
         self.protocol_type: str | None = None
         self.protocol: str | None = None
@@ -36,6 +37,10 @@ class Group(Coordinated[Member]):
         self.awaiting_sync: dict[str, Token] = {}
         self.to_sync: set[str] = set()
         """Members of this generation that have not asked for their assignment yet."""
+
+        self.epochs: dict[str, int] = {}
+        """Of members that come from a next-generation group and have not joined again since: the
+        generation in which they take themselves to be."""
 
         self.join_deadline_ms: int | None = None
         """When the join phase ends without those who are missing."""
@@ -160,6 +165,10 @@ class Group(Coordinated[Member]):
         self._protocol_counts.subtract({name for name, _ in member.protocols})
         self.to_sync.discard(member_id)
         return member
+
+    def generation_of(self, member_id: str) -> int:
+        """What a member is to call the generation that it is in."""
+        return self.epochs.get(member_id, self.generation)
 
     # Who waits
 

@@ -10,11 +10,12 @@ from headrace.groups.group import Group
 from headrace.groups.member import Member, rebalance_timeout_ms
 from headrace.groups.rebalance import call_in
 from headrace.groups.requests import Join, JoinAnswer
+from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
 from headrace.groups.subscription import same_subscription
 from headrace.wire.errors import ErrorCode
 
-__all__ = ["join"]
+__all__ = ["join", "unfit"]
 
 
 def join(group: Group, request: Join, now_ms: int) -> None:
@@ -40,8 +41,8 @@ def join(group: Group, request: Join, now_ms: int) -> None:
         _enter(group, request, request.fresh_member_id, now_ms)
 
 
-def _refusal(group: Group, request: Join) -> ErrorCode:
-    settings = group.settings
+def unfit(request: Join, settings: GroupSettings) -> ErrorCode:
+    """What makes a request wrong or too much for any group."""
     shortest, longest = settings.session_timeout_ms_min, settings.session_timeout_ms_max
     if not shortest <= request.session_timeout_ms <= longest:
         return ErrorCode.INVALID_SESSION_TIMEOUT
@@ -49,6 +50,13 @@ def _refusal(group: Group, request: Join) -> ErrorCode:
         return ErrorCode.INVALID_REQUEST
     if sum(len(name) + len(data) for name, data in request.protocols) > settings.member_bytes_max:
         return ErrorCode.INVALID_REQUEST
+    return ErrorCode.NONE
+
+
+def _refusal(group: Group, request: Join) -> ErrorCode:
+    error = unfit(request, group.settings)
+    if error:
+        return error
     if not _has_room(group, request.member_id):
         return ErrorCode.GROUP_MAX_SIZE_REACHED
     if not group.supports(request.protocol_type, request.protocols):

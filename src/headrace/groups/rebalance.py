@@ -54,6 +54,7 @@ def end_join_phase(group: Group, now_ms: int) -> None:
         group.join_deadline_ms = group.in_time(now_ms + group.rebalance_timeout_ms())
         return
     group.generation += 1
+    group.epochs.clear()
     group.rebalances += 1
     group.mark_unsaved()
     if not group.members:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from headrace.groups.consumer_requests import ConsumerHeartbeat, ConsumerHeartbeatAnswer, Weigh
 from headrace.groups.share_requests import ShareHeartbeat, ShareHeartbeatAnswer
+from headrace.groups.topics_image import NO_TOPICS, TopicsImage
 from headrace.wire.errors import ErrorCode
 
 __all__ = [
@@ -84,6 +85,8 @@ class Join:
     reason: str = ""
     fresh_member_id: str = ""
     """What to call one that has no id; nobody else may bear it."""
+    topics: TopicsImage = NO_TOPICS
+    """What exists at this moment; looked at in next-generation groups. The same in Sync."""
     token: Token = 0
 
 
@@ -97,6 +100,7 @@ class Sync:
     protocol_type: str | None = None
     """None: not told, not checked (before v5). The same with `protocol`."""
     protocol: str | None = None
+    topics: TopicsImage = NO_TOPICS
     token: Token = 0
 
 

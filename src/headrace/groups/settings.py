@@ -1,11 +1,31 @@
 """Every bound and default of group coordination, under Kafka's meaning where Kafka has one."""
 
 from dataclasses import dataclass
+from enum import Enum
 
-__all__ = ["GroupSettings"]
+__all__ = ["GroupSettings", "Migration"]
 
 _MINUTE_MS = 60 * 1000
 _DAY_MS = 24 * 60 * _MINUTE_MS
+
+
+class Migration(Enum):
+    """Which groups with members may change their kind; the values are Kafka's names."""
+
+    BIDIRECTIONAL = "bidirectional"
+    UPGRADE = "upgrade"
+    """A classic group, when a next-generation member joins it."""
+    DOWNGRADE = "downgrade"
+    """A next-generation group, when only members of the classic protocol are left."""
+    DISABLED = "disabled"
+
+    @property
+    def upgrades(self) -> bool:
+        return self in (Migration.BIDIRECTIONAL, Migration.UPGRADE)
+
+    @property
+    def downgrades(self) -> bool:
+        return self in (Migration.BIDIRECTIONAL, Migration.DOWNGRADE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +59,9 @@ class GroupSettings:
     share_members_max: int = 200
     """group.share.max.size: one more gets GROUP_MAX_SIZE_REACHED."""
 
+    consumer_migration: Migration = Migration.BIDIRECTIONAL
+    """group.consumer.migration.policy"""
+
     group_members_max: int = 10_000
     """group.max.size: one more gets GROUP_MAX_SIZE_REACHED."""
     pending_members_max: int = 10_000
@@ -47,6 +70,8 @@ class GroupSettings:
     """Groups in memory; one more is refused with GROUP_MAX_SIZE_REACHED."""
     group_id_length_max: int = 255
     instance_id_length_max: int = 249
+    member_id_length_max: int = 300
+    """Of an id that a member brings; ours are a name of 255 characters and a UUID."""
     client_id_length_max: int = 255
     """Of a client id as kept with a member; the rest is cut off."""
     member_bytes_max: int = 1 << 20

@@ -1,19 +1,29 @@
-"""The one look into a member's metadata: which topics a consumer subscribes to.
+"""A consumer's metadata in the classic protocol: what it subscribes to, and what it holds.
 
-`ConsumerProtocolSubscription` of the Kafka protocol begins, in every version, with
+`ConsumerProtocolSubscription` of the Kafka protocol is
 
-    version i16 | topics: array i32 of strings (i16 length, UTF-8) | ...
+    version i16 | topics: array of strings | user data bytes
+    | 1+ owned: array of (topic string, partitions array of i32)
+    | 2+ generation i32, in which it got them | 3+ rack nullable string
 
-What follows (user data, owned partitions, generation, rack) changes from join to join and means
-something to the clients' assignors only. What must not enter: assignments.
+Classic groups look at the topics only; the rest changes from join to join and means something to
+the clients' assignors, or to the broker once it assigns. What must not enter: assignments.
 """
 
-import struct
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from headrace.groups.embedded import Fields, TopicIndex
 from headrace.groups.group import Group
 
-__all__ = ["CONSUMER", "same_subscription", "subscribed_topics", "topics_of"]
+__all__ = [
+    "CONSUMER",
+    "Subscription",
+    "same_subscription",
+    "subscribed_topics",
+    "subscription_of",
+    "topics_of",
+]
 
 CONSUMER = "consumer"
 """The protocol type of those whose metadata is such a subscription."""
@@ -21,22 +31,41 @@ CONSUMER = "consumer"
 Protocols = tuple[tuple[str, bytes], ...]
 
 
-def topics_of(metadata: bytes) -> frozenset[str] | None:
+class Subscription(NamedTuple):
+    version: int
+    topics: frozenset[str]
+    owned: frozenset[TopicIndex]
+    """What it holds while it joins; nothing if it gave up everything first (eager)."""
+    generation: int
+    """-1 if it does not say."""
+    rack_id: str | None
+
+
+def subscription_of(metadata: bytes) -> Subscription | None:
     """None if the bytes are no subscription."""
+    fields = Fields(metadata)
     try:
-        _version, count = struct.unpack_from(">hi", metadata)
-        position = 6
-        topics = []
-        for _ in range(min(count, len(metadata))):
-            (length,) = struct.unpack_from(">h", metadata, position)
-            position += 2
-            if length < 0 or position + length > len(metadata):
-                return None
-            topics.append(metadata[position : position + length].decode())
-            position += length
-    except (struct.error, UnicodeDecodeError):
+        version, topics = fields.int16(), fields.strings()
+        fields.nullable_bytes()
+        return Subscription(
+            version,
+            topics,
+            owned=fields.partitions() if version >= 1 else frozenset(),
+            generation=fields.int32() if version >= 2 else -1,
+            rack_id=fields.nullable_string() if version >= 3 else None,
+        )
+    except ValueError:
         return None
-    return frozenset(topics) if len(topics) == count else None
+
+
+def topics_of(metadata: bytes) -> frozenset[str] | None:
+    """Whatever follows them; None if the bytes are no subscription."""
+    fields = Fields(metadata)
+    try:
+        fields.int16()
+        return fields.strings()
+    except ValueError:
+        return None
 
 
 def same_subscription(group: Group, before: Protocols, after: Protocols) -> bool:

@@ -30,7 +30,7 @@ def _refusal(group: Group, request: Sync) -> ErrorCode:
     error = group.check_member(request.member_id, request.instance_id)
     if error:
         return error
-    if request.generation != group.generation:
+    if request.generation != group.generation_of(request.member_id):
         return ErrorCode.ILLEGAL_GENERATION
     if request.protocol_type not in (None, group.protocol_type):
         return ErrorCode.INCONSISTENT_GROUP_PROTOCOL

@@ -7,6 +7,9 @@ from headrace.doors.kafka.k16_list_groups import API as LIST
 from headrace.doors.kafka.k42_delete_groups import API as DELETE
 from headrace.doors.kafka.k68_consumer_group_heartbeat import API
 from headrace.doors.kafka.k69_consumer_group_describe import API as DESCRIBE
+from headrace.groups.assignment import packed_assignment
+from headrace.groups.requests import Join, Sync
+from headrace.testing.scripted_coordinator import packed_subscription
 from headrace.wire.errors import ErrorCode
 from headrace.wire.messages.k08_offset_commit import (
     OffsetCommitRequest,
@@ -118,6 +121,54 @@ def test_classic_group_with_members_is_not_taken_over(with_groups, enter):
         assert len(asker.broker.groups.describe("g").members) == 1
 
     with_groups(body)
+
+
+def test_mixed_group_is_shown_with_the_protocol_of_each_member(with_groups):
+    async def body(asker):
+        groups = asker.broker.groups
+        protocols = (("range", packed_subscription(["t"])),)
+        join = Join("", "consumer", protocols, 10_000, 10_000, accepts_member_id=False)
+        old = await groups.join("g", join)
+        given = packed_assignment(frozenset(("t", index) for index in range(3)), 3)
+        await groups.sync("g", Sync(old.member_id, 1, ((old.member_id, given),)))
+        answer = await asker.ask(API, 1, joining())
+        assert (answer.error_code, answer.member_epoch) == (ErrorCode.NONE, 2)
+        (listed,) = (await asker.ask(LIST, 5, ListGroupsRequest())).groups
+        assert (listed.group_type, listed.group_state) == ("consumer", "Reconciling")
+        request = ConsumerGroupDescribeRequest(["g"])
+        (shown,) = (await asker.ask(DESCRIBE, 1, request)).groups
+        members = {member.member_id: member for member in shown.members}
+        assert (members["m"].member_epoch, members["m"].member_type) == (2, 1)
+        classic = members[old.member_id]
+        assert (classic.member_epoch, classic.member_type) == (1, 0)
+        assert classic.subscribed_topic_names == ["t"]
+        assert classic.assignment.topic_partitions[0].partitions == [0, 1, 2]
+        for member, epoch, code in [
+            ("m", 1, ErrorCode.STALE_MEMBER_EPOCH),
+            (old.member_id, 2, ErrorCode.ILLEGAL_GENERATION),
+            (old.member_id, 1, ErrorCode.NONE),
+        ]:
+            assert groups.check_reader("g", member, epoch) is code
+
+    with_groups(body)
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_policy_decides_whether_a_group_changes_its_kind(with_broker, enough):
+    async def body(asker):
+        protocols = (("range", packed_subscription(["t"])),)
+        join = Join("", "consumer", protocols, 10_000, 10_000, accepts_member_id=False)
+        await asker.broker.groups.join("g", join)
+        answer = await asker.ask(API, 1, joining())
+        expected = ErrorCode.NONE if enough else ErrorCode.GROUP_ID_NOT_FOUND
+        assert answer.error_code == expected
+
+    policy = "upgrade" if enough else "downgrade"
+    configs = {
+        "group.consumer.migration.policy": policy,
+        "group.initial.rebalance.delay.ms": "0",
+    }
+    with_broker(body, broker_configs=configs)
 
 
 def test_group_is_shown_as_what_it_is(with_groups):

@@ -2,6 +2,7 @@
 
 - a group that does not exist, or is a classic one, is GROUP_ID_NOT_FOUND: clients then ask
   DescribeGroups
+- v1 says which members speak the classic protocol
 - topics that have been deleted since are left out
 """
 
@@ -23,6 +24,7 @@ from headrace.wire.messages.k69_consumer_group_describe import (
     ConsumerGroupDescribeTopicPartitions,
 )
 
+_CLASSIC_MEMBER: Final = 0
 _CONSUMER_MEMBER: Final = 1
 
 
@@ -64,7 +66,7 @@ def _describe(context: RequestContext, group_id: str) -> ConsumerGroupDescribedG
             subscribed_topic_regex=member.pattern or None,
             assignment=_assignment(context, member.assigned),
             target_assignment=_assignment(context, member.target),
-            member_type=_CONSUMER_MEMBER,
+            member_type=_CONSUMER_MEMBER if member.classic is None else _CLASSIC_MEMBER,
         )
         for member in group.members
     ]
