@@ -18,7 +18,7 @@ from headrace.server.address import Address
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from confluent_kafka import Consumer, KafkaError, Producer
+    from confluent_kafka import Consumer, KafkaError, Producer, ShareConsumer
     from confluent_kafka.admin import AdminClient
     from confluent_kafka.admin._metadata import ClusterMetadata
 
@@ -92,6 +92,11 @@ class Connection:
         from confluent_kafka import Consumer
 
         return self._client(Consumer, properties)
+
+    def share_consumer(self, properties: dict[str, Any]) -> "ShareConsumer":
+        from confluent_kafka import ShareConsumer
+
+        return self._client(ShareConsumer, properties)
 
     def wait(self, future: "Future[T]", what: str) -> T:
         """What an admin request came to. Raises Failure: `what` (create topic x), and why not."""

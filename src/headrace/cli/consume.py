@@ -3,7 +3,8 @@
 Without --follow it reads to where the topic ended when it began, and is done. With --group the
 group's members share the partitions, and an offset is committed only after the record has been
 written out: a crash repeats records and loses none. With --ephemeral the group is nobody else's,
-and gone afterwards.
+and gone afterwards. With --share the records themselves are shared: each goes to one of the share
+group's members, and comes back to another if that one goes before it has written it out.
 What must not enter: how a record is written as a line (`records`).
 """
 
@@ -26,6 +27,7 @@ from headrace.cli.positions import Place, Position
 from headrace.cli.progress import Progress
 from headrace.cli.reading import Reading
 from headrace.cli.records import Received, as_json, as_text, as_value
+from headrace.cli.sharing import share as work_in_share_group
 from headrace.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -89,6 +91,15 @@ _Ephemeral = Annotated[
         help="As a group of its own that the broker keeps in memory and forgets at the end.",
     ),
 ]
+_Share = Annotated[
+    str | None,
+    typer.Option(
+        "--share",
+        metavar="NAME",
+        help="Take records in turns with the other members of this share group, until Ctrl-C. "
+        "Where a new one begins is its share.auto.offset.reset (`headrace group alter`).",
+    ),
+]
 _Partition = Annotated[
     list[int] | None,
     typer.Option("--partition", "-p", min=0, help="Only this one (repeatable)."),
@@ -110,6 +121,7 @@ def consume(
     follow: _Follow = False,
     group: _Group = None,
     ephemeral: _Ephemeral = False,
+    share: _Share = None,
     partition: _Partition = None,
     format_: _Format = None,
     json_output: Json = False,
@@ -118,14 +130,19 @@ def consume(
     write = _writer(format_, json_output)
     start = Position.parse(from_, "--from")
     stop = _stop(until, follow)
-    if group is not None and ephemeral:
-        raise Failure("--group and --ephemeral exclude each other", Exit.USAGE)
+    if (group is not None) + ephemeral + (share is not None) > 1:
+        raise Failure("--group, --ephemeral and --share exclude each other", Exit.USAGE)
+    if share is not None:
+        _check_for_share(start, until, partition)
     if group is not None or ephemeral:
         _check_for_group(start, partition)
     admin = connection.admin()
     [description] = describe_topics(connection, admin, [topic])
     partitions = _choose(topic, [part.id for part in description.partitions], partition)
     progress = Progress(f"consumed from {topic}", hidden=on_terminal(sys.stdout))
+    if share is not None:
+        work_in_share_group(connection, topic, share, write, progress, max_)
+        return _told(progress)
     # Closing leaves the group, and commits what was written out.
     with (
         stoppable() as stopping,
@@ -138,6 +155,10 @@ def consume(
                 reading.alone(*_bounds(connection, admin, partitions, start, stop))
             else:
                 reading.in_group(topic, _stops_of(connection, admin, stop))
+    return _told(progress)
+
+
+def _told(progress: Progress) -> Exit:
     if on_terminal(sys.stderr):
         note(count_text(progress.records, "record"))
     return Exit.OK
@@ -161,6 +182,17 @@ def _check_for_group(start: Position, partition: list[int] | None) -> None:
     if start.place not in (Place.EARLIEST, Place.LATEST):
         raise Failure(
             "--from: a group begins at the beginning or the latest, and goes on where it was; "
+            "`headrace group reset` puts it elsewhere",
+            Exit.USAGE,
+        )
+
+
+def _check_for_share(start: Position, until: str | None, partition: list[int] | None) -> None:
+    if partition:
+        raise Failure("a share group decides itself who reads which partition", Exit.USAGE)
+    if start.place is not Place.EARLIEST or until is not None:
+        raise Failure(
+            "--from and --until: a share group has no positions to read between; "
             "`headrace group reset` puts it elsewhere",
             Exit.USAGE,
         )

@@ -17,7 +17,7 @@ from headrace.cli.stopping import Stopping
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-__all__ = ["Reading"]
+__all__ = ["Reading", "received"]
 
 BATCH_RECORDS_MAX: Final = 1000
 _NO_TIMESTAMP: Final = 0
@@ -119,7 +119,7 @@ class Reading:
             if error is not None:
                 self._event(error, partition)
             elif self._wanted(partition, message.offset() or 0):
-                record = _received(message)
+                record = received(message)
                 lines.append(self._write(record))
                 size_bytes += len(message)
                 next_offsets[partition] = record.offset + 1
@@ -187,7 +187,8 @@ class Reading:
             note(f"{self._connection.bootstrap}: the broker is gone; waiting for it to come back")
 
 
-def _received(message: "Message") -> Received:
+def received(message: "Message") -> Received:
+    """A record as the commands show it."""
     kind, timestamp_ms = message.timestamp()
     return Received(
         message.topic() or "",

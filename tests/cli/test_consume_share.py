@@ -1,0 +1,47 @@
+"""headrace consume --share."""
+
+from typing import Any
+
+import pytest
+
+Cli = Any
+
+
+@pytest.fixture
+def queue(cli: Cli) -> str:
+    """A share group that begins at the beginning of q, which has five records."""
+    cli("topic", "create", "q")
+    cli("group", "alter", "s", "-c", "share.auto.offset.reset=earliest")
+    cli("produce", "q", stdin=b"0\n1\n2\n3\n4\n")
+    return "s"
+
+
+def test_what_was_written_out_is_done_and_the_rest_goes_back(cli: Cli, queue: str) -> None:
+    take = ("consume", "q", "--share", queue, "--format", "value", "-n")
+    assert cli(*take, "2").lines == ["0", "1"]
+    assert cli("group", "describe", queue, "--json").object["lag"] == 3
+    assert cli(*take, "3").lines == ["2", "3", "4"]
+    described = cli("group", "describe", queue, "--json").object
+    assert (described["state"], described["lag"]) == ("Empty", 0)
+
+
+def test_group_that_is_put_back_reads_again(cli: Cli, queue: str) -> None:
+    take = ("consume", "q", "--share", queue, "--format", "value", "-n")
+    cli(*take, "5")
+    moved = cli("group", "reset", queue, "--to", "3", "--execute", "--json").object["partitions"]
+    assert [(part["old"], part["new"]) for part in moved] == [(5, 3)]
+    assert cli(*take, "2").lines == ["3", "4"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--group", "g"),
+        ("--ephemeral",),
+        ("--partition", "0"),
+        ("--from", "latest"),
+        ("--until", "3"),
+    ],
+)
+def test_what_share_groups_have_not_is_refused(cli: Cli, more: tuple[str, ...]) -> None:
+    cli("consume", "q", "--share", "s", *more, code=2)
