@@ -12,6 +12,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.disk import plain_loop, touch_memory
 from bench.groups import idle_groups, large_group
+from bench.next_generation import large_next_generation_group
+from bench.one_more import one_more_member
 from bench.raw import Connection, Produced, batch_of, fetch_through, produce, produce_one_by_one
 from bench.report import Row
 from bench.server import Serving, serving
@@ -383,7 +385,15 @@ def start_and_memory(settings: Settings) -> Iterator[Row]:
 def groups(settings: Settings) -> Iterator[Row]:
     """A large group forms and stays; many small ones idle."""
     yield from large_group(settings.directory, settings.seconds)
+    yield from large_next_generation_group(settings.directory, settings.seconds)
     yield from idle_groups(settings.directory)
+
+
+def one_more(settings: Settings) -> Iterator[Row]:
+    """What it costs a group that one more member comes."""
+    yield from one_more_member(
+        settings.directory, settings.rounds, settings.peer, settings.peer_name
+    )
 
 
 WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
@@ -395,4 +405,5 @@ WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "librdkafka": librdkafka,
     "start": start_and_memory,
     "groups": groups,
+    "one-more": one_more,
 }
