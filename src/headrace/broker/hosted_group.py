@@ -78,13 +78,13 @@ class _Outcome:
     """What a batch of changes comes to; writing it is writing them one by one."""
 
     deleted: bool = False
-    saved: AnyRecord | None = None
+    saved: GroupSaved | None = None
     offsets: dict[TopicPartition, Committed | None] = field(default_factory=dict)
     """None: forgotten."""
 
     def add(self, change: Change, now_ms: int) -> None:
         if isinstance(change, GroupSaved):
-            self.saved = change.record
+            self.saved = change
         elif isinstance(change, GroupDeleted):
             self.deleted, self.saved = True, None
             self.offsets.clear()
@@ -154,7 +154,7 @@ class HostedGroup:
         collected = self._collected
         collected.changes.extend(step.changes)
         if self._unsaved and not self.group.is_dead:
-            collected.changes.append(GroupSaved(self.group.record()))
+            collected.changes.append(GroupSaved(self.group.record))
             self._unsaved = False
         collected.replies.extend(step.replies)
         if self._writer is not None:
@@ -243,8 +243,9 @@ class HostedGroup:
         if rows:
             writes.append(offsets.commit(group_id, rows, now_ms))
         if outcome.saved is not None:
-            self._note_emptied(outcome.saved, now_ms)
-            writes.append(groups.save(row_of(outcome.saved, self.emptied_ms)))
+            record = outcome.saved.record
+            self._note_emptied(record, now_ms)
+            writes.append(groups.save(row_of(record, self.emptied_ms)))
         for result in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

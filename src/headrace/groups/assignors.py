@@ -76,21 +76,22 @@ def _partitions(topics: Collection[UUID], sizes: Sizes) -> Iterable[TopicPartiti
 
 def _even(members: Sequence[Subscriber], partitions: list[TopicPartition]) -> Assignment:
     """Everyone may read everything: whoever has most keeps one more, where there is one more."""
-    owners = owners_now(members)
-    kept: dict[str, list[TopicPartition]] = {member.member_id: [] for member in members}
+    wanted = frozenset(partitions)
+    kept = {member.member_id: member.current & wanted for member in members}
     free: list[TopicPartition] = []
-    for partition in partitions:
-        owner = owners.get(partition)
-        (free if owner is None else kept[owner]).append(partition)
+    if sum(map(len, kept.values())) < len(partitions):
+        had = frozenset[TopicPartition]().union(*kept.values())
+        free = [partition for partition in partitions if partition not in had]
     share, more = divmod(len(partitions), len(members))
     for place, member_id in enumerate(sorted(kept, key=lambda who: -len(kept[who]))):
-        mine = kept[member_id]
         quota = share + (place < more)
-        free += mine[quota:]
-        del mine[quota:]
+        if len(kept[member_id]) > quota:
+            in_order = sorted(kept[member_id])
+            free += in_order[quota:]
+            kept[member_id] = frozenset(in_order[:quota])
     for place, member_id in enumerate(sorted(kept, key=lambda who: -len(kept[who]))):
         missing = share + (place < more) - len(kept[member_id])
         if missing > 0:
-            kept[member_id] += free[-missing:]
+            kept[member_id] |= frozenset(free[-missing:])
             del free[-missing:]
-    return {member_id: frozenset(mine) for member_id, mine in kept.items()}
+    return kept

@@ -4,6 +4,7 @@ Changes of one group are written in the order in which its steps gave them; an a
 every change of its own and of earlier steps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -62,9 +63,17 @@ SavedRecord = GroupRecord | ConsumerGroupRecord | ShareGroupRecord
 
 @dataclass(frozen=True, slots=True)
 class GroupSaved:
-    """The whole group: a later one replaces an earlier one."""
+    """The whole group: a later one replaces an earlier one.
 
-    record: SavedRecord
+    Of the many that a large group leaves while it forms only a few are written, so the record is
+    made when it is asked for: of the group as it is then.
+    """
+
+    render: Callable[[], SavedRecord]
+
+    @property
+    def record(self) -> SavedRecord:
+        return self.render()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,23 +59,35 @@ def goes_by_weight(group: object) -> TypeGuard[ConsumerGroup]:
 
 def subscribed_topics(group: ConsumerGroup) -> frozenset[str]:
     """Names of existing topics that any member wants to read."""
-    return frozenset(
-        topic.name for member in group.members.values() for topic in _wanted(group, member)
-    )
+    return frozenset(topic.name for topics in _wanted(group).values() for topic in topics)
 
 
-def _wanted(group: ConsumerGroup, member: ConsumerMember) -> list[TopicFacts]:
+Subscription = tuple[frozenset[str], str]
+"""Names, and a pattern of more. Most members of a group have the same one."""
+
+
+def _subscription(member: ConsumerMember) -> Subscription:
+    return member.names, "" if member.pattern is None else member.pattern.expression
+
+
+def _wanted(group: ConsumerGroup) -> dict[Subscription, list[TopicFacts]]:
+    """What exists of each subscription that a member has."""
     known = group.topics.by_name
-    wanted = [known[name] for name in member.names if name in known]
-    if member.pattern is not None:
-        matching = group.topics.matching(member.pattern)
-        wanted += [topic for topic in matching if topic.name not in member.names]
+    wanted: dict[Subscription, list[TopicFacts]] = {}
+    for member in group.members.values():
+        subscription = _subscription(member)
+        if subscription not in wanted:
+            topics = [known[name] for name in member.names if name in known]
+            if member.pattern is not None:
+                matching = group.topics.matching(member.pattern)
+                topics += [topic for topic in matching if topic.name not in member.names]
+            wanted[subscription] = topics
     return wanted
 
 
 def _sizes(group: ConsumerGroup) -> dict[UUID, int]:
     """Partitions of each subscribed topic, by name."""
-    wanted = {topic for member in group.members.values() for topic in _wanted(group, member)}
+    wanted = {topic for topics in _wanted(group).values() for topic in topics}
     return {topic.id: topic.partitions for topic in sorted(wanted, key=lambda topic: topic.name)}
 
 
@@ -91,13 +103,12 @@ def _target(group: ConsumerGroup) -> Assignment:
 
 
 def _subscribers(group: ConsumerGroup) -> list[Subscriber]:
+    ids = {
+        subscription: frozenset(topic.id for topic in topics)
+        for subscription, topics in _wanted(group).items()
+    }
     return [
-        Subscriber(
-            member.member_id,
-            member.instance_id,
-            frozenset(topic.id for topic in _wanted(group, member)),
-            member.target,
-        )
+        Subscriber(member.member_id, member.instance_id, ids[_subscription(member)], member.target)
         for member in group.members.values()
     ]
 

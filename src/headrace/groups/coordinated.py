@@ -70,7 +70,7 @@ class Coordinated(Generic[M]):
     def take_step(self) -> Step:
         """What happened since the last call."""
         if self._unsaved and not self.is_dead:
-            self._changes.append(GroupSaved(self.record()))
+            self._changes.append(GroupSaved(self.record))
         step = Step(tuple(self._changes), tuple(self._replies), self.next_deadline_ms)
         self._changes.clear()
         self._replies.clear()
