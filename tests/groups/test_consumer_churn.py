@@ -24,7 +24,13 @@ from headrace.groups import consumer
 from headrace.groups.changes import GroupSaved, OffsetsCommitted, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_records import ConsumerGroupRecord
-from headrace.groups.consumer_requests import JOIN, LEAVE, LEAVE_FOR_A_WHILE, ConsumerHeartbeat
+from headrace.groups.consumer_requests import (
+    JOIN,
+    LEAVE,
+    LEAVE_FOR_A_WHILE,
+    ConsumerHeartbeat,
+    Weigh,
+)
 from headrace.groups.requests import Commit, OffsetToCommit, Request
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
@@ -151,7 +157,7 @@ class Churn(RuleBasedStateMachine):
     @rule(
         target=clients,
         instance=st.sampled_from([None, None, "one", "two"]),
-        assignor=st.sampled_from(["uniform", "range"]),
+        assignor=st.sampled_from(["uniform", "range", "balanced"]),
         pattern=st.sampled_from(["", "", "a|c.*"]),
     )
     def start(self, instance: str | None, assignor: str, pattern: str) -> Client:
@@ -238,6 +244,15 @@ class Churn(RuleBasedStateMachine):
         else:
             self.topics[name] = known._replace(partitions=max(partitions, known.partitions))
         self.image = TopicsImage(self.topics.values())
+
+    @rule(kilobytes=st.lists(st.integers(0, 50), min_size=6, max_size=6))
+    def look_at_loads(self, kilobytes: list[int]) -> None:
+        weights = {
+            (topic.id, index): 1000.0 * kilobytes[index]
+            for topic in self.topics.values()
+            for index in range(topic.partitions)
+        }
+        self.take_step(consumer.step(self.group, Weigh(weights, may_move=True), self.now_ms))
 
     @rule(steps=st.integers(1, 10))
     def disk_goes_on(self, steps: int) -> None:
