@@ -6,11 +6,14 @@ time is that of the batch it is in, read from the batch's header: one read for e
 offset that has moved since the last look, at most LOOKUPS_PER_LOOK_MAX of them; beyond that the
 time that was found last stands in, and the groups that had to wait come first next time.
 
+A share group has no committed offsets: it is where the first record is that is not done with, and
+behind by all that are not, wherever they are.
+
 What must not enter: names of metrics, waiting for the disk on the loop.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.groups.description import GroupDescription
@@ -20,6 +23,7 @@ from headrace.wire.errors import RequestError
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
+    from headrace.broker.share.shared_partition import SharedPartition
     from headrace.broker.topics import Partition
 
 __all__ = ["LOOKUPS_PER_LOOK_MAX", "GroupLag", "GroupLags", "PartitionLag", "record_time_ms"]
@@ -31,13 +35,14 @@ PARTITIONS_PER_TURN_MAX: Final = 128
 
 
 class PartitionLag(NamedTuple):
-    """`committed` is the offset read next; `lag` counts offsets from there on."""
+    """`committed` is the offset read next; `lag` counts offsets from there on, without those that a
+    share group is done with."""
 
     topic: str
     partition: int
     committed: int
-    committed_ms: int
-    """When, by the calendar."""
+    committed_ms: int | None
+    """When, by the calendar; None in a share group."""
     end: int
     """The high watermark."""
     lag: int
@@ -53,6 +58,16 @@ class GroupLag(NamedTuple):
 
 
 _Key = tuple[str, str, int]
+
+
+class _Place(NamedTuple):
+    """Where a group is: the offset read next, since when, how many records after it are done."""
+
+    topic: str
+    partition: int
+    offset: int
+    since_ms: int | None
+    finished: int
 
 
 class _Time(NamedTuple):
@@ -80,7 +95,13 @@ class GroupLags:
         """Every group, or `only` one, by id."""
         async with self._looking:
             self._lookups_left = LOOKUPS_PER_LOOK_MAX
-            found = [await self._of(group) for group in self._in_turn(only)]
+            shared: dict[str, list[SharedPartition]] = {}
+            for one in self._broker.share.all():
+                shared.setdefault(one.key[0], []).append(one)
+            found = [
+                await self._of(group, self._places(group.group_id, shared.get(group.group_id, ())))
+                for group in self._in_turn(only)
+            ]
             if only is None:
                 there = {
                     (lag.group.group_id, part.topic, part.partition)
@@ -105,27 +126,35 @@ class GroupLags:
             if self._lookups_left <= 0 and not self._first:
                 self._first = group.group_id
 
-    async def _of(self, group: GroupDescription) -> GroupLag:
+    def _places(self, group_id: str, shared: "Iterable[SharedPartition]") -> Iterator[_Place]:
+        """By topic and partition."""
+        for (topic, index), committed in sorted(self._broker.groups.offsets(group_id).items()):
+            yield _Place(topic, index, committed.offset, committed.committed_ms, 0)
+        for one in sorted(shared, key=lambda one: (one.partition.topic.name, one.partition.index)):
+            at = one.partition
+            automaton = one.automaton
+            yield _Place(
+                at.topic.name, at.index, automaton.start_offset, None, automaton.finished()
+            )
+
+    async def _of(self, group: GroupDescription, places: Iterator[_Place]) -> GroupLag:
         partitions: list[PartitionLag] = []
-        committed = dict(self._broker.groups.offsets(group.group_id))
-        for count, ((topic, index), offset) in enumerate(sorted(committed.items()), start=1):
+        for count, place in enumerate(places, start=1):
             if count % PARTITIONS_PER_TURN_MAX == 0:
                 await asyncio.sleep(0)
             try:
-                partition = self._broker.topics.partition(topic, index)
+                partition = self._broker.topics.partition(place.topic, place.partition)
                 end = partition.log.offsets().high_watermark
             except RequestError:
                 continue
-            lag = max(0, end - offset.offset)
+            lag = max(0, end - place.offset - place.finished)
             lag_s: float | None = 0.0
             if lag:
-                key = (group.group_id, topic, index)
-                timestamp_ms = await self._time_at(key, partition, offset.offset)
+                key = (group.group_id, place.topic, place.partition)
+                timestamp_ms = await self._time_at(key, partition, place.offset)
                 age_ms = self._broker.now_ms() - timestamp_ms
                 lag_s = None if timestamp_ms < 0 else max(0, age_ms) / 1000
-            partitions.append(
-                PartitionLag(topic, index, offset.offset, offset.committed_ms, end, lag, lag_s)
-            )
+            partitions.append(PartitionLag(*place[:4], end, lag, lag_s))
         return GroupLag(group, partitions)
 
     async def _time_at(self, key: _Key, partition: "Partition", offset: int) -> int:

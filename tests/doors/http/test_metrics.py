@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Producer
 from headrace.broker import group_lag
 from headrace.doors.http import routes
 from headrace.groups.dead_letter import DeadLetterReason as Reason
+from headrace.testing.share_member import ShareMember
 
 MINUTE_S = 60
 
@@ -132,6 +133,33 @@ def test_lag_is_told_in_records_and_in_seconds(seen_broker, produce, member, scr
     assert found("headrace_group_lag_seconds", **where) == 0
     assert found("headrace_topic_fetched_bytes_total", topic="t") > 700
     assert found("headrace_fetch_response_bytes_count") >= 1
+
+
+def test_share_groups_lag_by_what_they_are_not_done_with(seen_broker, produce, scrape, get):
+    seen_broker.create_topic("t")
+    config = {"share.auto.offset.reset": "earliest"}
+
+    async def begin_at_the_beginning(node):
+        await node.broker.group_configs.alter("s", lambda _: config, in_use=False)
+        return node.broker.topics.by_name["t"].id
+
+    topic_id = seen_broker.call(begin_at_the_beginning)
+    produce(seen_broker, 5, age_s=5 * MINUTE_S)
+    member = ShareMember("127.0.0.1", seen_broker.port, topic_id, "s")
+    try:
+        assert member.acquire() == [(0, 4, 1)]
+        assert member.acknowledge((0, 0, [1]), (3, 3, [1])) == 0
+        where = {"group": "s", "topic": "t", "partition": 0}
+        found = scrape(seen_broker)
+        assert found("headrace_group_committed_offset", **where) == 1
+        assert found("headrace_group_lag_records", **where) == 3
+        assert found("headrace_group_members", group="s") == 1
+        assert 5 * MINUTE_S - 1 <= found("headrace_group_lag_seconds", **where) < 6 * MINUTE_S
+        (group,) = json.loads(get(seen_broker, "/groups").text)
+        assert (group["type"], group["lag"]) == ("share", 3)
+        assert group["partitions"][0]["since_commit_s"] is None
+    finally:
+        member.die()
 
 
 def test_lag_in_seconds_is_by_append_time_where_the_topic_stamps_it(

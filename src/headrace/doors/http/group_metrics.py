@@ -37,7 +37,7 @@ def _lag_families(broker: "Broker", snapshot: Snapshot) -> Iterator[str]:
     yield from family(
         "headrace_group_lag_records",
         "gauge",
-        "Records that the group has not committed yet.",
+        "Records that the group has not committed yet, or as a share group is not done with.",
         ((labels, part.lag) for labels, part in rows),
     )
     yield from family(
@@ -50,7 +50,11 @@ def _lag_families(broker: "Broker", snapshot: Snapshot) -> Iterator[str]:
         "headrace_group_commit_age_seconds",
         "gauge",
         "Time since the group committed this partition.",
-        ((labels, max(0, now_ms - part.committed_ms) / 1000) for labels, part in rows),
+        (
+            (labels, max(0, now_ms - part.committed_ms) / 1000)
+            for labels, part in rows
+            if part.committed_ms is not None
+        ),
     )
     yield from family(
         "headrace_group_lag_lookups_postponed_total",

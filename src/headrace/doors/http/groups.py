@@ -1,4 +1,4 @@
-"""`/groups`: every consumer group as JSON, for people and for `headrace group describe`.
+"""`/groups`: every group as JSON, for people and for `headrace group describe`.
 
     [{"group", "state", "type", "generation", "rebalances", "rebalance_reason",
       "lag", "lag_s", "stuck_members",
@@ -77,7 +77,9 @@ def _described(broker: "Broker", lag: GroupLag) -> dict[str, Any]:
                 "end": part.end,
                 "lag": part.lag,
                 "lag_s": part.lag_s,
-                "since_commit_s": max(0, now_ms - part.committed_ms) / 1000,
+                "since_commit_s": (
+                    None if part.committed_ms is None else max(0, now_ms - part.committed_ms) / 1000
+                ),
             }
             for part in lag.partitions
         ],
