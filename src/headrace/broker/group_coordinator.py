@@ -113,20 +113,20 @@ class GroupCoordinator:
             steady_ms,
             is_durable,
             settings_of or (lambda _: settings),
-            self._tell_forgotten,
             self._stats,
         )
         self._sweeper: asyncio.Task[None] | None = None
-        self._watchers: list[Callable[[str], None]] = []
 
     def when_forgotten(self, watcher: Callable[[str], None]) -> None:
         """Call `watcher` with the id of each group that somebody deleted, or that was not to be
         kept and whose last member left; it must not raise."""
-        self._watchers.append(watcher)
+        self._hosted.forgotten.append(watcher)
 
-    def _tell_forgotten(self, group_id: str) -> None:
-        for watcher in self._watchers:
-            watcher(group_id)
+    def when_lapsed(self, watcher: Callable[[str, str], None]) -> None:
+        """Call `watcher` with group and id of each member of a share group that was given up
+        because it was silent; it must not raise. Who leaves has said what it did with its records,
+        and may yet have to be heard."""
+        self._hosted.lapsed.append(watcher)
 
     async def start(self) -> None:
         """Load every group; from then on requests are served and time passes.
@@ -358,7 +358,8 @@ class GroupCoordinator:
         answer = await self._hosted.ask(self._find_known(group_id), Delete())
         if answer.error:
             raise RequestError(answer.error, f"group {group_id!r} has members")
-        self._tell_forgotten(group_id)
+        for watcher in self._hosted.forgotten:
+            watcher(group_id)
 
     def check_group_id(self, group_id: str, *, may_be_empty: bool = False) -> None:
         """Raises RequestError INVALID_GROUP_ID. The empty id is one that old consumers without a

@@ -46,17 +46,18 @@ class HostedGroups:
         steady_ms: Callable[[], int],
         is_durable: Callable[[str], bool],
         settings_of: Callable[[str], GroupSettings],
-        forgotten: Callable[[str], None],
         stats: Stats,
     ) -> None:
-        """`forgotten` is told the id of a group that was not to be kept, and is gone."""
         self._settings = settings
         self._catalog = catalog
         self._now_ms = now_ms
         self._steady_ms = steady_ms
         self._is_durable = is_durable
         self._settings_of = settings_of
-        self._forgotten = forgotten
+        self.forgotten: list[Callable[[str], None]] = []
+        """Told the id of each group that was not to be kept, and is gone."""
+        self.lapsed: list[Callable[[str, str], None]] = []
+        """Told group and id of each member of a share group that was given up."""
         self._stats = stats
         self._groups: dict[str, HostedGroup] = {}
         self._parked: dict[Token, asyncio.Future[Any]] = {}
@@ -203,12 +204,17 @@ class HostedGroups:
             self._alarm.set(group.group_id, None)
             del self._groups[group.group_id]
             if not (group.is_dead or hosted.is_durable):
-                self._forgotten(group.group_id)
+                for watcher in self.forgotten:
+                    watcher(group.group_id)
 
     def _tick(self, group_id: str) -> None:
         hosted = self.find(group_id)
         if hosted is not None:
-            self.carry_out(hosted, kinds.tick(hosted.group, self._steady_ms()))
+            step = kinds.tick(hosted.group, self._steady_ms())
+            self.carry_out(hosted, step)
+            for member_id in step.lapsed:
+                for watcher in self.lapsed:
+                    watcher(group_id, member_id)
 
 
 def _stopping() -> RequestError:

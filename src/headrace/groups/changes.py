@@ -116,3 +116,5 @@ class Step(NamedTuple):
     next_deadline_ms: int | None
     becomes: "AnyGroup | None" = None
     """The group from now on, if it is of another kind."""
+    lapsed: tuple[str, ...] = ()
+    """Members of a share group that were given up: what they hold is for others now."""

@@ -71,7 +71,7 @@ def tick(group: ShareGroup, now_ms: int) -> Step:
     if silent:
         rebalance(group, f"no heartbeat from {', '.join(silent)}")
     group.next_deadline_ms = min((m.deadline_ms for m in group.members.values()), default=None)
-    return group.take_step()
+    return group.take_step()._replace(lapsed=tuple(silent))
 
 
 def _delete(group: ShareGroup) -> DeleteAnswer:

@@ -125,6 +125,22 @@ def test_records_of_a_member_whose_connection_dies_come_to_who_waits(
     timer.join()
 
 
+def test_records_of_a_member_that_the_group_gave_up_come_to_others(join: Join) -> None:
+    """Its host may be gone, and its connection not know."""
+    quick = {
+        "group.share.min.session.timeout.ms": "1000",
+        "group.share.session.timeout.ms": "1000",
+    }
+    with running_broker(broker=quick) as running:
+        running.create_topic("t")
+        configure(running, **{"share.auto.offset.reset": "earliest"})
+        silent = join(running)
+        write(running, 10)
+        assert silent.acquire() == [(0, 9, 1)]
+        assert join(running).acquire(max_wait_ms=10_000) == [(0, 9, 2)]
+        assert silent.acknowledge((0, 9, ACCEPT)) == ErrorCode.SHARE_SESSION_NOT_FOUND
+
+
 def test_locks_end_and_can_be_renewed(broker: RunningBroker, join: Join) -> None:
     one, two = join(broker), join(broker)
     write(broker, 2)

@@ -60,6 +60,7 @@ class ShareGroups:
         self._names: dict[str, SharedPartition] = {}
         """For the alarm."""
         broker.groups.when_forgotten(self.forget_group)
+        broker.groups.when_lapsed(self.member_lapsed)
         broker.topics.when_deleted(self._topic_deleted)
         broker.group_configs.when_changed(self._forget_settings)
         broker.configs.when_changed(self._settings.clear)
@@ -184,7 +185,7 @@ class ShareGroups:
         for session in self.sessions.of_connection(connection_id):
             self.close_session(session)
 
-    def member_left(self, group_id: str, member_id: str) -> None:
+    def member_lapsed(self, group_id: str, member_id: str) -> None:
         """The group has given the member up, whatever its connection does."""
         session = self.sessions.of_member(group_id, member_id)
         if session is not None:
