@@ -10,6 +10,8 @@ that never jumps; nothing that is kept depends on it.
 - `offsets` commits and their retention; `subscription`, `assignment` what consumers' bytes mean
 - `kinds` all kinds behind one face; `conversion` how a group with members becomes of another kind,
   `classic_in_consumer` how its classic members are served then
+- `share` who is in a share group and what they read (`share_group`, `share_heartbeat`, ...);
+  `share_partition` which record is whose
 
 What must not enter: time, sockets, tasks, SQL. `broker.group_coordinator` has those.
 """
