@@ -8,9 +8,8 @@
 from functools import partial
 
 from headrace.broker.group_requests import GroupType, State
-from headrace.doors.kafka.acl_operations import GROUP_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.doors.kafka.side_by_side import in_turns
+from headrace.doors.kafka.described_groups import described_groups
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k15_describe_groups import (
@@ -22,28 +21,23 @@ from headrace.wire.messages.k15_describe_groups import (
 
 
 async def handle(context: RequestContext, request: DescribeGroupsRequest) -> DescribeGroupsResponse:
-    groups = await in_turns(partial(_describe, context), dict.fromkeys(request.groups))
-    if request.include_authorized_operations:
-        for group in groups:
-            if group.error_code == ErrorCode.NONE:
-                group.authorized_operations = GROUP_OPERATIONS
+    groups = await described_groups(
+        DescribedGroup,
+        partial(_fill, context),
+        dict.fromkeys(request.groups),
+        with_operations=request.include_authorized_operations,
+    )
     return DescribeGroupsResponse(groups=groups)
 
 
-def _describe(context: RequestContext, group_id: str) -> DescribedGroup:
-    answer = DescribedGroup(group_id=group_id)
-    try:
-        group = context.broker.groups.describe(group_id)
-    except RequestError as error:
-        answer.error_code = error.code
-        answer.error_message = error.message
-        return answer
+def _fill(context: RequestContext, answer: DescribedGroup) -> None:
+    group = context.broker.groups.describe(answer.group_id)
     if group is None or group.type is not GroupType.CLASSIC:
         answer.group_state = State.DEAD.value
         if context.api_version >= 6:
-            answer.error_code = ErrorCode.GROUP_ID_NOT_FOUND
-            answer.error_message = f"there is no classic group {group_id!r}"
-        return answer
+            message = f"there is no classic group {answer.group_id!r}"
+            raise RequestError(ErrorCode.GROUP_ID_NOT_FOUND, message)
+        return
     answer.group_state = group.state.value
     answer.protocol_type = group.protocol_type
     answer.protocol_data = group.protocol
@@ -58,7 +52,6 @@ def _describe(context: RequestContext, group_id: str) -> DescribedGroup:
         )
         for member in group.members
     ]
-    return answer
 
 
 API = Api(

@@ -7,12 +7,13 @@
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 from uuid import UUID
 
-from headrace.doors.kafka.acl_operations import GROUP_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.doors.kafka.by_topic import by_topic
+from headrace.doors.kafka.described_groups import described_groups
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k69_consumer_group_describe import (
@@ -31,26 +32,21 @@ _CONSUMER_MEMBER: Final = 1
 async def handle(
     context: RequestContext, request: ConsumerGroupDescribeRequest
 ) -> ConsumerGroupDescribeResponse:
-    groups = [_describe(context, group_id) for group_id in request.group_ids]
-    if request.include_authorized_operations:
-        for group in groups:
-            if group.error_code == ErrorCode.NONE:
-                group.authorized_operations = GROUP_OPERATIONS
+    groups = await described_groups(
+        ConsumerGroupDescribedGroup,
+        partial(_fill, context),
+        request.group_ids,
+        with_operations=request.include_authorized_operations,
+    )
     return ConsumerGroupDescribeResponse(groups=groups)
 
 
-def _describe(context: RequestContext, group_id: str) -> ConsumerGroupDescribedGroup:
-    answer = ConsumerGroupDescribedGroup(group_id=group_id)
-    try:
-        group = context.broker.groups.describe_consumer(group_id)
-        if group is None:
-            raise RequestError(
-                ErrorCode.GROUP_ID_NOT_FOUND, f"there is no consumer-protocol group {group_id!r}"
-            )
-    except RequestError as error:
-        answer.error_code = error.code
-        answer.error_message = error.message
-        return answer
+def _fill(context: RequestContext, answer: ConsumerGroupDescribedGroup) -> None:
+    group = context.broker.groups.describe_consumer(answer.group_id)
+    if group is None:
+        raise RequestError(
+            ErrorCode.GROUP_ID_NOT_FOUND, f"there is no consumer-protocol group {answer.group_id!r}"
+        )
     answer.group_state = group.state.value
     answer.group_epoch = answer.assignment_epoch = group.generation
     answer.assignor_name = group.assignor
@@ -70,7 +66,6 @@ def _describe(context: RequestContext, group_id: str) -> ConsumerGroupDescribedG
         )
         for member in group.members
     ]
-    return answer
 
 
 def _assignment(

@@ -6,11 +6,12 @@
 """
 
 from collections.abc import Iterable
+from functools import partial
 from uuid import UUID
 
-from headrace.doors.kafka.acl_operations import GROUP_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.doors.kafka.by_topic import by_topic
+from headrace.doors.kafka.described_groups import described_groups
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k77_share_group_describe import (
@@ -26,27 +27,22 @@ from headrace.wire.messages.k77_share_group_describe import (
 async def handle(
     context: RequestContext, request: ShareGroupDescribeRequest
 ) -> ShareGroupDescribeResponse:
-    groups = [_describe(context, group_id) for group_id in request.group_ids]
-    if request.include_authorized_operations:
-        for group in groups:
-            if group.error_code == ErrorCode.NONE:
-                group.authorized_operations = GROUP_OPERATIONS
+    groups = await described_groups(
+        ShareGroupDescribedGroup,
+        partial(_fill, context),
+        request.group_ids,
+        with_operations=request.include_authorized_operations,
+    )
     return ShareGroupDescribeResponse(groups=groups)
 
 
-def _describe(context: RequestContext, group_id: str) -> ShareGroupDescribedGroup:
-    answer = ShareGroupDescribedGroup(group_id=group_id)
-    try:
-        context.broker.groups.check_group_id(group_id)
-        group = context.broker.groups.describe_share(group_id)
-        if group is None:
-            raise RequestError(
-                ErrorCode.GROUP_ID_NOT_FOUND, f"there is no share group {group_id!r}"
-            )
-    except RequestError as error:
-        answer.error_code = error.code
-        answer.error_message = error.message
-        return answer
+def _fill(context: RequestContext, answer: ShareGroupDescribedGroup) -> None:
+    context.broker.groups.check_group_id(answer.group_id)
+    group = context.broker.groups.describe_share(answer.group_id)
+    if group is None:
+        raise RequestError(
+            ErrorCode.GROUP_ID_NOT_FOUND, f"there is no share group {answer.group_id!r}"
+        )
     answer.group_state = group.state.value
     answer.group_epoch = answer.assignment_epoch = group.generation
     answer.assignor_name = group.assignor
@@ -62,7 +58,6 @@ def _describe(context: RequestContext, group_id: str) -> ShareGroupDescribedGrou
         )
         for member in group.members
     ]
-    return answer
 
 
 def _assignment(
