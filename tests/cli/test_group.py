@@ -73,7 +73,15 @@ def test_a_live_group_shows_who_reads_what_and_is_not_moved_or_deleted(
 
     described = until(stable, "a stable group without lag")
     [member] = described["members"]
-    assert member.keys() == {"member_id", "client_id", "host", "instance_id", "partitions"}
+    assert member.keys() == {
+        "member_id",
+        "client_id",
+        "host",
+        "instance_id",
+        "partitions",
+        "protocol",
+    }
+    assert member["protocol"] == "classic"
     assert member["partitions"] == [["t", 0], ["t", 1]]
     assert {part["member_id"] for part in described["partitions"]} == {member["member_id"]}
     assert "headrace-cli" in cli("group", "describe", group).lines[-1]

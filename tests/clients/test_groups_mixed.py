@@ -1,10 +1,14 @@
 """Real clients of both protocols in one group: rolling changes from one to the other and back."""
 
 import itertools
+import json
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 
 PARTITIONS = 6
 QUICK = {
@@ -115,3 +119,40 @@ def test_classic_only_client_shares_a_group_with_a_next_generation_one(
     shared([old, another], PARTITIONS)
     count = stream()
     all_read([old, new, another], count)
+
+
+def test_command_line_shows_which_protocol_each_member_speaks(broker, reader, shared):
+    readers = [reader("aiokafka", broker), reader("confluent", broker, **NEXT)]
+    shared(readers, PARTITIONS)
+    command = [sys.executable, "-m", "headrace", "group", "describe", "g", "--bootstrap"]
+    command += [broker.bootstrap]
+    ran = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=30)
+    members = json.loads(ran.stdout)["members"]
+    assert sorted(member["protocol"] for member in members) == ["classic", "consumer"]
+    assert all(len(member["partitions"]) == PARTITIONS // 2 for member in members)
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    assert "PROTOCOL" in shown
+
+
+def test_mixed_group_outlives_the_broker(broker_process, reader, write, shared, all_read, tmp_path):
+    config = tmp_path / "headrace.toml"
+    lines = [f'"{name}" = "{value}"' for name, value in QUICK.items()]
+    config.write_text("[broker]\n" + "\n".join(lines) + "\n")
+    node = broker_process("--config", str(config))
+    admin = AdminClient({"bootstrap.servers": node.bootstrap})
+    for future in admin.create_topics([NewTopic("t", PARTITIONS)]).values():
+        future.result(10)
+    readers = [reader("confluent", node), reader("confluent", node, **NEXT)]
+    shared(readers, PARTITIONS)
+    write(node, 0, 200)
+    all_read(readers, 200)
+    before = [one.assigned for one in readers]
+    node.kill()
+    node.start()
+    write(node, 200, 400)
+    all_read(readers, 400)
+    assert [one.assigned for one in readers] == before
+    readers[1].stop()
+    shared(readers[:1], PARTITIONS)
+    write(node, 400, 500)
+    all_read(readers, 500)

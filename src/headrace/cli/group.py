@@ -4,7 +4,8 @@ With --json one object a line, with these keys:
 
     list      group, state, type
     describe  group, state, type, assignor, coordinator, lag,
-              members [member_id, client_id, host, instance_id, partitions [[topic, partition]]],
+              members [member_id, client_id, host, instance_id, partitions [[topic, partition]],
+              protocol (classic, consumer, share; null: not told)],
               partitions [topic, partition, committed, start, end, lag, member_id],
               configs {name: value} (what is set for the group itself)
     alter     group, configs (what was set; null: unset)
@@ -43,7 +44,7 @@ app.command("reset")(reset)
 
 _LIST_HEADINGS: Final = ("GROUP", "STATE", "TYPE")
 _LAG_HEADINGS: Final = ("TOPIC", "PARTITION", "COMMITTED", "START", "END", "LAG", "CLIENT")
-_MEMBER_HEADINGS: Final = ("MEMBER", "CLIENT", "HOST", "PARTITIONS")
+_MEMBER_HEADINGS: Final = ("MEMBER", "CLIENT", "HOST", "PROTOCOL", "PARTITIONS")
 
 
 Http = Annotated[
@@ -190,7 +191,13 @@ def _show(group: Group, seen: SeenGroup | None) -> None:
         print_table(
             _MEMBER_HEADINGS,
             (
-                (member.member_id, member.client_id, member.host, len(member.partitions))
+                (
+                    member.member_id,
+                    member.client_id,
+                    member.host,
+                    member.protocol,
+                    len(member.partitions),
+                )
                 for member in group.members
             ),
         )

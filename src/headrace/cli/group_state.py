@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.cli.connection import Connection
 from headrace.cli.failure import Failure
+from headrace.cli.member_protocols import member_protocols
 from headrace.cli.offsets import Partition, Range, partitions_of, ranges
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Member(NamedTuple):
     host: str
     instance_id: str | None
     partitions: list[Partition]
+    protocol: str | None
+    """classic, consumer or share; None where the broker does not tell."""
 
 
 class PartitionState(NamedTuple):
@@ -97,7 +100,11 @@ def find_group(
         return _absent(name, may_be_new)
     if state_name(found.state) == "Dead" and not committed:
         return _absent(name, may_be_new)
-    members = [_member(member) for member in found.members]
+    coordinator = f"{found.coordinator.host}:{found.coordinator.port}" if found.coordinator else ""
+    kind = found.type.name.lower()
+    told = member_protocols(connection, coordinator, name) if kind == "consumer" else {}
+    unless_told = None if kind == "consumer" else kind
+    members = [_member(member, told.get(member.member_id, unless_told)) for member in found.members]
     owners = {partition: member for member in members for partition in member.partitions}
     wanted = sorted({*committed, *owners})
     counts = partitions_of(connection, admin, sorted({topic for topic, _ in wanted}))
@@ -105,9 +112,9 @@ def find_group(
     return Group(
         name,
         state_name(found.state),
-        found.type.name.lower(),
+        kind,
         found.partition_assignor,
-        f"{found.coordinator.host}:{found.coordinator.port}" if found.coordinator else "",
+        coordinator,
         members,
         [
             PartitionState(*part, committed.get(part), kept.get(part), owners.get(part))
@@ -138,7 +145,7 @@ def _absent(name: str, may_be_new: bool) -> Group:
     return Group(name, "Dead", "", "", "", [], [])
 
 
-def _member(member: "MemberDescription") -> Member:
+def _member(member: "MemberDescription", protocol: str | None) -> Member:
     assigned = member.assignment.topic_partitions if member.assignment is not None else []
     return Member(
         member.member_id,
@@ -146,4 +153,5 @@ def _member(member: "MemberDescription") -> Member:
         member.host.removeprefix("/"),
         member.group_instance_id or None,
         sorted((part.topic, part.partition) for part in assigned),
+        protocol,
     )

@@ -193,6 +193,7 @@ def _member(member: ShareGroupDescribeMember) -> Member:
             for topic in member.assignment.topic_partitions
             for partition in topic.partitions
         ),
+        SHARE,
     )
 
 
