@@ -265,14 +265,16 @@ def test_a_member_acknowledges_all_of_a_request_or_nothing() -> None:
     both = [Acknowledgement(0, 4, [1]), Acknowledgement(5, 9, [1])]
     assert not partition.acknowledge("m1", both[1:], 0).error
     assert partition.acknowledge("m1", both, 0).error == ErrorCode.INVALID_RECORD_STATE
+    overlapping = [Acknowledgement(0, 4, [1]), Acknowledgement(4, 4, [1])]
+    assert partition.acknowledge("m1", overlapping, 0).error == ErrorCode.INVALID_RECORD_STATE
     assert (partition.start_offset, partition.acquired()) == (0, 5)
 
 
-def test_ranges_that_overlap_or_were_never_acquired_are_no_request() -> None:
+def test_ranges_that_fall_or_were_never_acquired_are_no_request() -> None:
     partition = _acquired()
     for wrong in (
         [Acknowledgement(5, 4, [1])],
-        [Acknowledgement(0, 4, [1]), Acknowledgement(4, 5, [1])],
+        [Acknowledgement(4, 5, [1]), Acknowledgement(0, 3, [1])],
         [Acknowledgement(0, 4, [1, 1])],
         [Acknowledgement(0, 4, [])],
         [Acknowledgement(0, 4, [9])],

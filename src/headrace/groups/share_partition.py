@@ -155,9 +155,9 @@ class SharePartition:
     ) -> ShareStep:
         """All of them or none. Offsets below the start are overlooked: they are finished.
 
-        Errors: INVALID_REQUEST for ranges that are no ranges, overlap or lie behind the window, and
-        for types that do not exist; INVALID_RECORD_STATE for what the member does not hold, and for
-        renewing where the group may not.
+        Errors: INVALID_REQUEST for ranges that are no ranges, do not rise or lie behind the window,
+        and for types that do not exist; INVALID_RECORD_STATE for what the member does not hold
+        (any more: ranges that overlap), and for renewing where the group may not.
         """
         step = self._check(member_id, acknowledgements)
         if step.error:
@@ -239,10 +239,12 @@ class SharePartition:
 
     def _check(self, member_id: str, acknowledgements: list[Acknowledgement]) -> ShareStep:
         """A step with an error if any of these cannot be carried out."""
-        position = -1
+        before = Acknowledgement(-1, -1, ())
         for first, last, types in acknowledgements:
-            if not position < first <= last:
-                return _invalid(f"[{first}, {last}] follows offset {position}")
+            if not before.first < first <= last:
+                return _invalid(f"[{first}, {last}] follows [{before.first}, {before.last}]")
+            if first <= before.last:
+                return _not_held(f"{first} to {before.last} are acknowledged twice")
             if len(types) not in (1, last - first + 1):
                 return _invalid(f"{len(types)} types for the offsets {first} to {last}")
             if not _KNOWN_TYPES.issuperset(types):
@@ -254,7 +256,7 @@ class SharePartition:
             for run in self._window.between(first, last):
                 if run.state is not _ACQUIRED or run.member_id != member_id:
                     return _not_held(f"{run.first} to {run.last} are not this member's")
-            position = last
+            before = Acknowledgement(first, last, types)
         return ShareStep()
 
     def _release(self, runs: list[Run]) -> ShareStep:

@@ -146,6 +146,8 @@ def test_locks_end_and_can_be_renewed(broker: RunningBroker, join: Join) -> None
     write(broker, 2)
     assert one.acquire() == [(0, 1, 1)]
     assert one.acknowledge((1, 1, RENEW)) == ErrorCode.INVALID_REQUEST, "it must say so"
+    answer = one.ask((1, 1, RENEW), is_renew_ack=True, share_session_epoch=3)
+    assert answer.error_code == ErrorCode.INVALID_REQUEST, "it asks for records as well"
     began = time.monotonic()
     while time.monotonic() - began < 1.0:
         assert one.acknowledge((1, 1, RENEW), renew=True) == 0
@@ -252,7 +254,8 @@ def test_bad_acknowledgements_change_nothing(broker: RunningBroker, join: Join) 
     assert one.acknowledge((0, 99, ACCEPT)) == ErrorCode.INVALID_REQUEST
     assert one.acknowledge((0, 4, [1, 1])) == ErrorCode.INVALID_REQUEST
     assert one.acknowledge((0, 4, [7])) == ErrorCode.INVALID_REQUEST
-    assert one.acknowledge((0, 4, ACCEPT), partition=1) == state
+    unknown = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    assert one.acknowledge((0, 4, ACCEPT), partition=1) == unknown
     assert one.acknowledge((0, 4, [1, 2, 3, 1, 0])) == 0
     assert shared_of(broker).automaton.start_offset == 1
     assert one.acquire() == [(1, 1, 2)]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from headrace.broker.topics import Partition, Topic
     from headrace.groups.description import ShareGroupDescription
 
-__all__ = ["SHARE_PARTITIONS_MAX", "Acknowledgement", "ShareGroups", "SharedOffset"]
+__all__ = ["NOT_BEGUN", "SHARE_PARTITIONS_MAX", "Acknowledgement", "ShareGroups", "SharedOffset"]
 
 SHARE_PARTITIONS_MAX: Final = 20_000
 """Of all groups together; each takes one to some hundred kilobytes, and a row of the catalog."""
@@ -44,6 +44,9 @@ class SharedOffset(NamedTuple):
     leader_epoch: int
     lag: int
     """Records that are neither accepted nor archived; -1 if that is not known."""
+
+
+NOT_BEGUN: Final = SharedOffset(-1, 0, -1)
 
 
 class ShareGroups:
@@ -205,7 +208,7 @@ class ShareGroups:
         partition = self._broker.topics.partition(topic, index)
         shared = self._find(group_id, partition)
         if shared is None:
-            return SharedOffset(-1, partition.log.leader_epoch, -1)
+            return NOT_BEGUN
         return SharedOffset(
             shared.automaton.start_offset, partition.log.leader_epoch, lag_of(shared)
         )

@@ -7,10 +7,12 @@
 - long poll until min_bytes, until records come back, or max_wait_ms; an error ends the wait at once
 - whole batches with, beside them, the offsets that are the member's; control batches come along,
   as offsets that nobody holds
-- an answer names the partitions with records, errors or acknowledgements, no others
-- v2 record limit (KIP-1206); a request that renews locks (KIP-1222) acquires nothing
+- an answer names the partitions with records, errors or acknowledgements; the one that opens a
+  session names all
+- v2 record limit (KIP-1206); a request that renews locks (KIP-1222) must not ask for records
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from headrace.broker.share.fetching import ShareFetched, ShareWant, share_fetch
@@ -44,8 +46,10 @@ async def handle(context: RequestContext, request: ShareFetchRequest) -> WithRec
         )
         if request.share_session_epoch == CLOSING:
             broker.share.close_session(session)
-        elif request.max_records > 0 and not request.is_renew_ack:
+        elif request.max_records > 0:
             await _fetch(broker, session, request, answer)
+        if request.share_session_epoch == OPENING:
+            answer.name_all(session.partitions)
         for key, error in (await outcomes(acknowledging)).items():
             answer.acknowledged(key, error)
     except RequestError as error:
@@ -72,6 +76,10 @@ def _session(context: RequestContext, request: ShareFetchRequest) -> ShareSessio
         raise RequestError(
             ErrorCode.INVALID_REQUEST, f"there is no acquire mode {request.share_acquire_mode}"
         )
+    if request.is_renew_ack and any(
+        (request.max_wait_ms, request.min_bytes, request.max_bytes, request.max_records)
+    ):
+        raise RequestError(ErrorCode.INVALID_REQUEST, "a request that renews locks fetches nothing")
     session = share.session(request.group_id, request.member_id, epoch, context.connection_id)
     share.sessions.update(
         session,
@@ -123,6 +131,10 @@ class _Answer:
             self._broker.node_id, partition.log.leader_epoch
         )
         told.acquired_records = [AcquiredRecords(*run) for run in fetched.acquired]
+
+    def name_all(self, keys: Iterable[TopicPartition]) -> None:
+        for key in keys:
+            self._told(key)
 
     def failed(self, key: TopicPartition, error: RequestError) -> None:
         told = self._told(key)

@@ -1,7 +1,7 @@
 """DescribeShareGroupOffsets (key 90), versions 0-1: where share groups are (KIP-932).
 
 - topics null: every partition that the group has begun with; named ones that it has not begun with
-  have start offset -1
+  have start offset -1, without an error even if there are no such partitions or groups
 - the start offset is that of the first record that is neither accepted nor archived
 - v1 lag: records up to the high watermark that are neither (KIP-1226), -1 where not known
 """
@@ -9,10 +9,11 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from headrace.broker.share.share_groups import NOT_BEGUN
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.doors.kafka.side_by_side import in_turns
 from headrace.wire.apis import ApiKey
-from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.errors import RequestError
 from headrace.wire.messages.k90_describe_share_group_offsets import (
     DescribeShareGroupOffsetsRequest,
     DescribeShareGroupOffsetsRequestGroup,
@@ -37,11 +38,6 @@ def _group(
     broker: "Broker", asked: DescribeShareGroupOffsetsRequestGroup
 ) -> DescribeShareGroupOffsetsResponseGroup:
     described = DescribeShareGroupOffsetsResponseGroup(asked.group_id)
-    try:
-        broker.share.check_group(asked.group_id)
-    except RequestError as error:
-        described.error_code, described.error_message = error.code, error.message
-        return described
     if asked.topics is None:
         wanted: dict[str, list[int]] = {}
         for shared in broker.share.of_group(asked.group_id):
@@ -65,11 +61,9 @@ def _partition(
 ) -> DescribeShareGroupOffsetsResponsePartition:
     try:
         found = broker.share.offset(group_id, topic, index)
-    except RequestError as error:
-        return DescribeShareGroupOffsetsResponsePartition(
-            index, -1, -1, -1, error.code, error.message
-        )
-    return DescribeShareGroupOffsetsResponsePartition(index, *found, ErrorCode.NONE)
+    except RequestError:  # no such partition: nobody can have begun with it
+        found = NOT_BEGUN
+    return DescribeShareGroupOffsetsResponsePartition(index, *found)
 
 
 API = Api(

@@ -2,7 +2,8 @@
 
 - members: NON_EMPTY_GROUP; no share group: GROUP_ID_NOT_FOUND; both for the whole request
 - what was accepted or archived before counts no longer; answered when that is durable
-- an offset that the log does not hold (any more) is its start once somebody reads
+- any offset is taken: one that the log no longer holds is its start once somebody reads
+- Apache Kafka makes a group that does not exist; here somebody has to have joined it
 """
 
 from headrace.doors.kafka.api import Api, RequestContext

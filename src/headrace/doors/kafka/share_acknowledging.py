@@ -85,7 +85,7 @@ def _acknowledge(
         shared = share.find(session.group_id, *key)
         if shared is None:
             raise RequestError(
-                ErrorCode.INVALID_RECORD_STATE, "the group holds nothing of this partition"
+                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "the group has not begun with this partition"
             )
         return Acknowledging(None, share.acknowledge(session, shared, asked))
     except RequestError as error:
