@@ -1,5 +1,6 @@
 """ShareFetch and ShareAcknowledge over sockets: who gets what, when, and what survives."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -349,3 +350,34 @@ def test_a_long_poll_ends_with_its_wait_and_wakes_one_after_the_other(
     began = time.monotonic()
     assert members[0].acquire(max_wait_ms=200) == []
     assert 0.18 <= time.monotonic() - began < 1.0
+
+
+def test_records_that_are_given_up_wait_for_their_dead_letters_over_a_restart(
+    tmp_path: Any, join: Join, until: Any
+) -> None:
+    data = str(tmp_path / "data")
+    with running_broker(data, broker=BROKER) as broker:
+        broker.create_topic("t")
+        broker.create_topic("dlq.t", configs={"errors.deadletterqueue.group.enable": "true"})
+        configure(
+            broker,
+            **{"share.auto.offset.reset": "earliest", "errors.deadletterqueue.topic.name": "dlq.t"},
+        )
+        write(broker, 4)
+        member = join(broker)
+        assert member.acquire() == [(0, 3, 1)]
+        assert member.acknowledge((0, 0, REJECT)) == 0
+        until(lambda: shared_of(broker).automaton.start_offset == 1, "the first dead letter")
+
+        async def never(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        broker.node.broker.dead_letters.send = never
+        assert member.acquire((1, 1, REJECT), (2, 2, ACCEPT), (3, 3, RELEASE)) == [(3, 3, 2)]
+        assert shared_of(broker).automaton.start_offset == 1
+    with running_broker(data, broker=BROKER) as broker:
+        until(lambda: shared_of(broker).automaton.start_offset == 3, "the second dead letter")
+        with RawClient(broker.host, broker.port) as client:
+            dead = client.read_all("dlq.t", 0)
+        offsets = [dict(record.headers)["__dlq.errors.offset"] for record in dead]
+        assert offsets == [b"0", b"1"]

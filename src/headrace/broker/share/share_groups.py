@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from headrace.broker.topics import Partition, Topic
     from headrace.groups.description import ShareGroupDescription
 
-__all__ = ["NOT_BEGUN", "SHARE_PARTITIONS_MAX", "Acknowledgement", "ShareGroups", "SharedOffset"]
+__all__ = [
+    "NOT_BEGUN",
+    "SHARE_PARTITIONS_MAX",
+    "Acknowledgement",
+    "ShareGroups",
+    "SharedOffset",
+    "lag_of",
+]
 
 SHARE_PARTITIONS_MAX: Final = 20_000
 """Of all groups together; each takes one to some hundred kilobytes, and a row of the catalog."""

@@ -20,6 +20,7 @@ from headrace.doors.http.exposition import CONTENT_TYPE, family, histograms
 from headrace.doors.http.group_metrics import group_families
 from headrace.doors.http.kafka_exporter import kafka_exporter_families
 from headrace.doors.http.process_metrics import process_families
+from headrace.doors.http.share_metrics import share_families
 from headrace.doors.http.snapshot import Snapshot, take_snapshot
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode
@@ -43,6 +44,7 @@ async def render(broker: "Broker") -> bytes:
         _topic_families(broker),
         _partition_families(snapshot),
         group_families(broker, snapshot),
+        share_families(broker),
         kafka_exporter_families(broker, snapshot),
         process_families(),
     )
