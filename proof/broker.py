@@ -21,6 +21,8 @@ SETTINGS = {
     # Members hear within this what they are to give up; it bounds how fast a group can change.
     "group.consumer.heartbeat.interval.ms": 500,
     "group.consumer.session.timeout.ms": 6000,
+    "group.share.heartbeat.interval.ms": 500,
+    "group.share.session.timeout.ms": 6000,
     "group.initial.rebalance.delay.ms": 0,
 }
 

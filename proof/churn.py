@@ -1,21 +1,28 @@
 """The run: records flow, groups change every second, the broker is killed; then all is counted."""
 
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from proof.broker import ExternalBroker, HeadraceBroker
 from proof.clients import Client
 from proof.errors import sort_of
-from proof.group import Group
+from proof.group import Group, group_name
 from proof.judge import judge, judge_log
+from proof.lag import committed_lag, shared_lag
 from proof.report import GroupRow, Report
 from proof.writer import KEYS, Writer
 
@@ -28,6 +35,7 @@ TAIL_SHARE = 0.01
 """Of the records, kept for the time after the churn: who lives then must read."""
 SETTLE_S_MAX = 90
 ADMIN_S = 10
+SHARE_GROUP = {"share.auto.offset.reset": "earliest", "share.delivery.count.limit": "10"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ def run(plan: Plan, broker: HeadraceBroker | ExternalBroker) -> Report:
     writer = Writer(broker.bootstrap, TOPIC)
     groups: list[Group] = []
     try:
+        _prepare_share_groups(admin, [client for client in plan.clients if client.is_share])
         for client in plan.clients:  # one by one: those that were started are ended
             groups.append(Group(client, broker.bootstrap, TOPIC, plan.directory, plan.seed))
         tail = max(PARTITIONS * 10, int(plan.records * TAIL_SHARE))
@@ -56,7 +65,9 @@ def run(plan: Plan, broker: HeadraceBroker | ExternalBroker) -> Report:
         _let_all_read(groups, writer, tail, settled)
         log = writer.finish()
         ends = {partition: len(records) for partition, records in log.items()}
-        lags = _wait_for_lags(admin, groups, ends, settled)
+        lags = _wait_for_lags(
+            lambda group: _lag(broker.bootstrap, admin, group, ends), groups, settled
+        )
         settled_s = time.monotonic() - settled
         ends = _end_offsets(broker.bootstrap)
         for group in groups:
@@ -98,6 +109,18 @@ def run(plan: Plan, broker: HeadraceBroker | ExternalBroker) -> Report:
             )
         )
     return report
+
+
+def _prepare_share_groups(admin: AdminClient, clients: Sequence[Client]) -> None:
+    """They read all that there is, and give no record up."""
+    for client in clients:
+        wanted = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in SHARE_GROUP.items()
+        ]
+        group = ConfigResource(ResourceType.GROUP, group_name(client), incremental_configs=wanted)
+        for done in admin.incremental_alter_configs([group]).values():
+            done.result(ADMIN_S)
 
 
 def _churn(
@@ -150,7 +173,7 @@ def _let_all_read(groups: Sequence[Group], writer: Writer, tail: int, settled: f
             waiting -= {
                 event["member"]
                 for event in group.catch_up()
-                if event["event"] in ("read", "accepted") and event["t"] >= settled
+                if event["event"] == "read" and event["t"] >= settled
             }
         if writer.sent == last:
             time.sleep(0.2)
@@ -158,26 +181,20 @@ def _let_all_read(groups: Sequence[Group], writer: Writer, tail: int, settled: f
 
 
 def _wait_for_lags(
-    admin: AdminClient, groups: Sequence[Group], ends: dict[int, int], settled: float
+    lag_of: Callable[[Group], int], groups: Sequence[Group], settled: float
 ) -> dict[str, int]:
     deadline = settled + SETTLE_S_MAX
     while True:
-        lags = {group.name: _lag(admin, group, ends) for group in groups}
+        lags = {group.name: lag_of(group) for group in groups}
         if not any(lags.values()) or time.monotonic() > deadline:
             return lags
         time.sleep(0.2)
 
 
-def _lag(admin: AdminClient, group: Group, ends: dict[int, int]) -> int:
-    places = [TopicPartition(TOPIC, partition) for partition in range(PARTITIONS)]
-    asked = [ConsumerGroupTopicPartitions(group.name, places)]
-    try:
-        answer = admin.list_consumer_group_offsets(asked)[group.name].result(ADMIN_S)
-    except KafkaException as error:
-        print(f"{group.name}: {error}", file=sys.stderr)
-        return sum(ends.values())
-    committed = {place.partition: max(place.offset, 0) for place in answer.topic_partitions or ()}
-    return sum(max(0, end - committed.get(partition, 0)) for partition, end in ends.items())
+def _lag(bootstrap: str, admin: AdminClient, group: Group, ends: dict[int, int]) -> int:
+    if group.client.is_share:
+        return shared_lag(bootstrap, group.name, ends)
+    return committed_lag(admin, group.name, TOPIC, ends)
 
 
 def _end_offsets(bootstrap: str) -> dict[int, int]:

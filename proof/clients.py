@@ -78,6 +78,7 @@ CLIENTS = {
         Client("aiokafka", "aiokafka"),
         Client("kafka-python", "kafka-python"),
         Client("platformatic", "node"),
+        Client("confluent-share", "confluent-share", is_share=True),
     )
 }
 

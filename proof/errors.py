@@ -38,6 +38,8 @@ TRANSPORT = {
     *("COORDINATOR_LOAD_IN_PROGRESS", "CoordinatorLoadInProgressError"),
     *("COORDINATOR_NOT_AVAILABLE", "CoordinatorNotAvailableError"),
     *("NOT_COORDINATOR", "NotCoordinatorError"),
+    # What a broker that was killed has forgotten: who had acquired which records.
+    *("INVALID_RECORD_STATE", "SHARE_SESSION_NOT_FOUND", "INVALID_SHARE_SESSION_EPOCH"),
 }
 MEMBERSHIP = {
     *("ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "STALE_MEMBER_EPOCH"),

@@ -11,13 +11,17 @@ from proof.clients import Client
 from proof.journal import Event, Follower
 from proof.judge import GroupHistory
 
-__all__ = ["Group"]
+__all__ = ["Group", "group_name"]
 
 HOSTS = 2
 MEMBERS_MAX = 5
 KILL_ONE_IN = 20
 """Changes, on average: then a whole process goes with all its members, as when a pod dies."""
 END_S_MAX = 40
+
+
+def group_name(client: Client) -> str:
+    return f"proof-{client.name}"
 
 
 class Host:
@@ -64,7 +68,7 @@ class Group:
         self, client: Client, bootstrap: str, topic: str, directory: Path, seed: int
     ) -> None:
         self.client = client
-        self.name = f"proof-{client.name}"
+        self.name = group_name(client)
         self.killed: dict[str, float] = {}
         self.told_to_stop: dict[str, float] = {}
         self.started: list[str] = []
@@ -91,6 +95,7 @@ class Group:
         return {member for host in self.hosts for member in host.members}
 
     def catch_up(self) -> list[Event]:
+        """What is new in the journals."""
         return [event for host in self._all for event in host.follower.catch_up()]
 
     def finish(self) -> None:
@@ -144,7 +149,7 @@ class Group:
         host = self.hosts[number]
         host.kill()
         now = time.monotonic()  # nothing that it did came later
-        host.follower.catch_up()
+        self.catch_up()
         # Those that were told to stop and had not yet are among the dead.
         ended = {e["member"] for e in host.follower.events if e["event"] == "stopped"}
         for member in host.all_members:

@@ -9,6 +9,7 @@ machine), `member` and `event`:
     revoked    partitions  it reads them no longer
     read       partition, offset, values       of consecutive offsets, the first of which is named
     accepted   partition, offsets              of a share group, the broker has confirmed it
+    unconfirmed  partition, offsets            the same, but no answer says whether it was done
     committed  sent, offsets {partition: n}    answered without error at `t`, asked at `sent`
     failed     where, error, text              an error that the client showed to the program
     stopped                                    closed, after it was told to

@@ -10,7 +10,8 @@
 - a member that was told to stop and did not, or that lived to the end and read nothing there
 
 Reading again after a rebalance or a crash what was not committed is allowed, and counted. A share
-group promises no order: every record is accepted, and that is all.
+group promises no order: every record is accepted, and that is all. What a member accepted when it
+or the broker was killed may have been done without an answer; then the group's lag tells.
 
 A client may do wrong all by itself: when it is given a partition back it may go on where it was
 before, though another member has gone further (kafka-python 3.0 does, if it missed a generation).
@@ -113,7 +114,7 @@ def judge(log: Log, history: GroupHistory) -> Verdict:
     problems = _some(_altered(log, runs))
     client_faults: list[str] = []
     if history.is_share:
-        problems += _some(_not_accepted(log, history.events))
+        problems += _some(_not_accepted(log, history))
     else:
         commits = sorted(_commits(history.events))
         problems += _some(_lost(log, runs))
@@ -201,14 +202,17 @@ def _lost(log: Log, runs: Iterable[Run]) -> Iterable[str]:
             yield f"lost: {_at(partition, offset)} (number {records[offset].value}) was never read"
 
 
-def _not_accepted(log: Log, events: Iterable[Iterable[Event]]) -> Iterable[str]:
-    accepted: defaultdict[int, set[int]] = defaultdict(set)
-    for of_process in events:
+def _not_accepted(log: Log, history: GroupHistory) -> Iterable[str]:
+    done: defaultdict[int, set[int]] = defaultdict(set)
+    for of_process in history.events:
         for event in of_process:
-            if event["event"] == "accepted":
-                accepted[event["partition"]].update(event["offsets"])
+            if event["event"] in ("accepted", "unconfirmed"):
+                done[event["partition"]].update(event["offsets"])
+            elif event["event"] == "read" and event["member"] in history.killed:
+                first = event["offset"]
+                done[event["partition"]].update(range(first, first + len(event["values"])))
     for partition, records in sorted(log.items()):
-        for offset in sorted(set(range(len(records))) - accepted[partition]):
+        for offset in sorted(set(range(len(records))) - done[partition]):
             yield f"lost: {_at(partition, offset)} was never accepted"
 
 
@@ -231,6 +235,24 @@ def _commits(events: Iterable[Iterable[Event]]) -> Iterable[_Commit]:
                     )
 
 
+def _certain(commits: Sequence[_Commit]) -> list[_Commit]:
+    """Without those that a lower one of the same member crossed on its way: a client that sends a
+    commit again after a crash may let the older one win."""
+    by_place: defaultdict[tuple[str, int], list[_Commit]] = defaultdict(list)
+    for commit in commits:
+        by_place[commit.member, commit.partition].append(commit)
+    return [
+        commit
+        for commit in commits
+        if not any(
+            other.offset < commit.offset
+            and other.sent <= commit.answered
+            and commit.sent <= other.answered
+            for other in by_place[commit.member, commit.partition]
+        )
+    ]
+
+
 class _Standing:
     """What the group had certainly committed at any time, of one partition."""
 
@@ -249,9 +271,9 @@ class _Standing:
         return self._highest[at - 1] if at else None
 
 
-def _standings(commits: Iterable[_Commit]) -> dict[int, _Standing]:
+def _standings(commits: Sequence[_Commit]) -> dict[int, _Standing]:
     standings: defaultdict[int, _Standing] = defaultdict(_Standing)
-    for commit in commits:
+    for commit in _certain(commits):
         standings[commit.partition].add(commit)
     return standings
 
@@ -301,7 +323,8 @@ def _back(commits: Sequence[_Commit], remembered: Sequence[Run]) -> Iterable[str
             for run in remembered
         ):
             continue
-        best = standings[commit.partition].before(commit.sent)
+        standing = standings.get(commit.partition)
+        best = standing.before(commit.sent) if standing else None
         if best is not None and commit.offset < best.offset:
             yield (
                 f"partition {commit.partition}: {commit.member} committed {commit.offset} after "
@@ -328,6 +351,8 @@ def _members(history: GroupHistory) -> Iterable[str]:
 
 def _silence(log: Log, run: Run, told_to_stop: Mapping[str, float]) -> float:
     """The longest wait of a record that was next for this owner, from when both were there."""
+    if run.since == float("-inf"):
+        return 0.0  # it is of a share group, or a record that came late
     records = log.get(run.partition, ())
     until = min(run.until, told_to_stop.get(run.member, run.until))
     longest, before, due = 0.0, run.since, -1

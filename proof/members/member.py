@@ -122,7 +122,7 @@ class Member:
             while not self.stopping.is_set():
                 self._take(self.poll())
                 if time.monotonic() >= due:
-                    self._commit_what_is_new()
+                    self.commit_what_is_new()
                     due = time.monotonic() + COMMIT_S
         finally:
             try:
@@ -138,7 +138,7 @@ class Member:
                 if partition in self.owned:
                     self.positions[partition] = offset + 1
 
-    def _commit_what_is_new(self) -> None:
+    def commit_what_is_new(self) -> None:
         with self.lock:
             new = self.uncommitted()
             self.committed.update(new)

@@ -97,6 +97,16 @@ def test_a_commit_under_way_when_a_higher_one_is_answered_is_no_problem():
     assert verdict(life("a", 100, *told), settled=100).problems == []
 
 
+def test_an_older_commit_that_was_sent_again_and_crossed_a_newer_one_may_have_won():
+    told = [
+        read(101, "a", 0, 6),
+        committed(102, "a", 7, sent=101.5),
+        committed(102.2, "a", 4, sent=101.1),
+    ]
+    second = life("b", 103, read(103.5, "b", 4, 9))
+    assert verdict(life("a", 100, *told), second, killed={"a": 102.5}, settled=103).problems == []
+
+
 def test_beginning_below_what_the_group_has_committed_is_found():
     first = life("a", 100, read(101, "a", 0, 6), committed(101.5, "a", 7))
     second = life("b", 102, read(103, "b", 4, 9))
@@ -166,6 +176,18 @@ def test_what_a_share_group_has_not_accepted_is_found_and_its_order_is_free():
     ]
     found = verdict(life("a", 100, *told), settled=100, is_share=True)
     assert found.problems == ["lost: offset 3 of partition 0 was never accepted"]
+    told.append(event(104, "a", "unconfirmed", partition=0, offsets=[3]))
+    assert verdict(life("a", 100, *told), settled=100, is_share=True).problems == []
+
+
+def test_what_a_killed_member_of_a_share_group_read_it_may_have_accepted():
+    killed = life("a", 100, read(101, "a", 0, 3))
+    rest = event(104, "b", "accepted", partition=0, offsets=[4, 5, 6, 7, 8, 9])
+    after = life("b", 102, read(103, "b", 4, 9), rest)
+    told = {"settled": 102, "is_share": True}
+    assert verdict(killed, after, killed={"a": 101.5}, **told).problems == []
+    stopped = verdict(killed, after, told_to_stop={"a": 101.5}, **told).problems
+    assert "lost: offset 0 of partition 0 was never accepted" in stopped
 
 
 def test_many_problems_of_one_kind_are_counted():
