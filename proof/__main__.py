@@ -33,11 +33,11 @@ def main() -> int:
         report.print()
         if options.json:
             Path(options.json).write_text(report.as_json() + "\n", encoding="utf-8")
-    if report.is_good() and not options.keep:
+    if not report.faults() and not options.keep:
         shutil.rmtree(directory)
     else:
         print(f"journals and logs: {directory}", file=sys.stderr)
-    return 0 if report.is_good() else 1
+    return 1 if report.faults() else 0
 
 
 def _options() -> argparse.Namespace:

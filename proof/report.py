@@ -52,14 +52,20 @@ class Report:
     skipped: dict[str, str] = field(default_factory=dict)
     """Clients that cannot run here, and why."""
 
-    def is_good(self) -> bool:
-        return not self.problems and all(
-            not group.problems and not group.lag and not group.unexpected() for group in self.groups
-        )
+    def faults(self) -> list[str]:
+        """Everything that should not be, in words."""
+        found = [f"the log: {problem}" for problem in self.problems]
+        for group in self.groups:
+            found += [f"{group.client}: {problem}" for problem in group.problems]
+            if group.lag:
+                found.append(f"{group.client}: {group.lag} records behind at the end")
+            for what, count in group.unexpected().items():
+                found.append(f"{group.client}: {count} x {what}")
+        return found
 
     def as_json(self) -> str:
         machine = {"python": platform.python_version(), "system": platform.system()}
-        facts: dict[str, Any] = {"good": self.is_good(), "machine": machine, **asdict(self)}
+        facts: dict[str, Any] = {"faults": self.faults(), "machine": machine, **asdict(self)}
         return json.dumps(facts, indent=2)
 
     def print(self) -> None:
@@ -89,12 +95,8 @@ class Report:
         for client, why in self.skipped.items():
             console.print(f"{client}: not run, {why}")
         console.print(f"every lag was 0 after {self.settled_s:.1f} s; seed {self.seed}")
-        for problem in self.problems:
-            console.print(f"the log: {problem}", style="red")
         for group in self.groups:
-            for problem in group.problems:
-                console.print(f"{group.client}: {problem}", style="red")
             for fault in group.client_faults:
                 console.print(f"{group.client}, by itself: {fault}", style="yellow")
-            for what, count in group.unexpected().items():
-                console.print(f"{group.client}: {count} x {what}", style="red")
+        for fault in self.faults():
+            console.print(fault, style="red")
