@@ -13,7 +13,7 @@ has had its delivery. Time is what the caller says it is. What must not enter: w
 what else the group does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -132,9 +132,10 @@ class SharePartition:
         answer: list[Acquired] = []
         left, room = request.records_max, max(self._room(), 0)
         position = request.read_from
-        for first, last in request.batches:
-            if left <= 0:
-                break
+        place = 0
+        while place < len(request.batches) and left > 0 and position <= self._window.end:
+            most = min(left, request.batch_size)
+            first, last, place = self._stretch(request.batches, place, most)
             self._skip(position, first - 1)
             free = self._free(first, last, room)
             if request.mode is AcquireMode.RECORD_LIMIT:
@@ -144,9 +145,7 @@ class SharePartition:
                 left -= run.records
                 _append(answer, self._lock(run, request.member_id, now_ms), request.batch_size)
             position = last + 1
-            if position > self._window.end:
-                break
-        else:
+        if place == len(request.batches) and position <= self._window.end:
             self._skip(position, request.read_to - 1)
         return answer, self._settle(ShareStep())
 
@@ -216,6 +215,21 @@ class SharePartition:
 
     def _room(self) -> int:
         return self.settings.record_locks_max - self.unfinished()
+
+    def _stretch(
+        self, batches: Sequence[tuple[int, int]], place: int, records_max: int
+    ) -> tuple[int, int, int]:
+        """First and last offset of the batch at `place`, and the place of the next one. Small
+        batches that nobody was given yet are taken together, until they hold `records_max`."""
+        first, last = batches[place]
+        place += 1
+        if first >= self._window.end:
+            while place < len(batches) and batches[place][0] == last + 1:
+                if last - first + 1 >= records_max:
+                    break
+                last = batches[place][1]
+                place += 1
+        return first, last, place
 
     def _free(self, first: int, last: int, room: int) -> list[Run]:
         """What can be acquired of [first, last], with room for so many more records."""
@@ -317,8 +331,8 @@ def _append(answer: list[Acquired], run: Run, batch_size: int) -> None:
     """Add a run of one batch, joined with the one before if it is not too large already."""
     if answer:
         first, last, count = answer[-1]
-        size = run.last - first + 1
-        if last + 1 == run.first and count == run.delivery_count and size <= batch_size:
+        is_small = last - first + 1 < batch_size
+        if last + 1 == run.first and count == run.delivery_count and is_small:
             answer[-1] = Acquired(first, run.last, count)
             return
     answer.append(Acquired(run.first, run.last, run.delivery_count))

@@ -165,7 +165,7 @@ class ShareGroups:
             beginning = asyncio.ensure_future(self._begin(group_id, partition))
             self._beginning[key] = beginning
             beginning.add_done_callback(lambda _: self._beginning.pop(key))
-            beginning.add_done_callback(note)
+            beginning.add_done_callback(_look_at)
         return await asyncio.shield(beginning)
 
     def acknowledge(
@@ -259,12 +259,13 @@ class ShareGroups:
         return shared
 
     async def _begin(self, group_id: str, partition: "Partition") -> SharedPartition:
-        if len(self._partitions) + len(self._beginning) > SHARE_PARTITIONS_MAX:
+        start_offset = await self._first_offset(group_id, partition)
+        self._broker.topics.get_by_id(partition.topic.id)  # it may be gone by now
+        if len(self._partitions) >= SHARE_PARTITIONS_MAX:
             raise RequestError(
                 ErrorCode.UNKNOWN_SERVER_ERROR,
                 f"share groups read {SHARE_PARTITIONS_MAX} partitions and cannot read more",
             )
-        start_offset = await self._first_offset(group_id, partition)
         automaton = SharePartition(start_offset, self.settings(group_id))
         shared = self._host(group_id, partition, automaton)
         try:
@@ -316,6 +317,12 @@ class ShareGroups:
         for shared in list(self._partitions.values()):
             if shared.partition.topic is topic:
                 self._drop(shared)
+
+
+def _look_at(ended: "asyncio.Task[SharedPartition]") -> None:
+    """Whoever asked may have gone, and nobody would look at why it failed."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 def lag_of(shared: SharedPartition) -> int:
