@@ -28,8 +28,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from headrace.groups import classic
-from headrace.groups.changes import GroupRecord, GroupSaved, OffsetsCommitted, Step
+from headrace.groups.changes import OffsetsCommitted
 from headrace.groups.group import Group
 from headrace.groups.requests import (
     Commit,
@@ -46,6 +45,7 @@ from headrace.groups.requests import (
 )
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
+from headrace.testing.scripted_coordinator import ScriptedCoordinator
 from headrace.wire.errors import ErrorCode
 
 PARTITIONS = 5
@@ -126,17 +126,12 @@ class Churn(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now_ms = 0
-        self.group = Group("g", SETTINGS)
-        self.deadline_ms: int | None = None
-        self.unwritten: deque[Step] = deque()
-        self.saved: GroupRecord | None = None
+        self.coordinator = ScriptedCoordinator(SETTINGS)
         self.offset = 0
         self.everyone: list[Client] = []
         self.asked: dict[int, Client | None] = {}
         """Unanswered tokens; None: who asked has hung up."""
         self.commits: dict[int, int] = {}
-        self.tokens = 0
         self.ids = 0
         self.acknowledged = 0
         self.last_commit = 0
@@ -149,26 +144,24 @@ class Churn(RuleBasedStateMachine):
 
     # The coordinator
 
+    @property
+    def group(self) -> Group:
+        group = self.coordinator.group
+        assert isinstance(group, Group)
+        return group
+
     def send(self, client: Client | None, request: Request) -> int:
-        self.tokens += 1
-        self.asked[self.tokens] = client
         if isinstance(request, Join):
             self.ids += 1
             request = replace(request, fresh_member_id=f"m{self.ids}")
-        request = replace(request, token=self.tokens)
-        self.take_step(classic.step(self.group, request, self.now_ms))
-        return self.tokens
-
-    def take_step(self, step: Step) -> None:
-        self.deadline_ms = step.next_deadline_ms
-        self.unwritten.append(step)
+        token = self.coordinator.ask(request)
+        self.asked[token] = client
+        return token
 
     def write(self) -> None:
-        step = self.unwritten.popleft()
+        step = self.coordinator.write()
         for change in step.changes:
-            if isinstance(change, GroupSaved):
-                self.saved = change.record
-            elif isinstance(change, OffsetsCommitted):
+            if isinstance(change, OffsetsCommitted):
                 offset = change.offsets[0].offset
                 assert offset > self.offset, "a committed offset went back"
                 self.offset = offset
@@ -226,10 +219,10 @@ class Churn(RuleBasedStateMachine):
             self.last_commit += 1
             offset = OffsetToCommit("t", 0, self.last_commit, -1, "")
             request = Commit((offset,), client.member_id, client.generation, client.instance)
-            self.commits[self.tokens + 1] = self.last_commit
+            token = self.send(client, request)
+            self.commits[token] = self.last_commit
             if client.generation <= self.fenced:
-                self.stale.add(self.tokens + 1)
-            self.send(client, request)
+                self.stale.add(token)
 
     @rule()
     def reset(self) -> None:
@@ -238,8 +231,8 @@ class Churn(RuleBasedStateMachine):
             self.fenced = self.group.generation
             self.last_commit += 1
             offset = OffsetToCommit("t", 0, self.last_commit, -1, "")
-            self.commits[self.tokens + 1] = self.last_commit
-            self.send(None, Commit((offset,), fences_members=True))
+            token = self.send(None, Commit((offset,), fences_members=True))
+            self.commits[token] = self.last_commit
             assert not self.group.members
 
     @rule(client=clients, metadata=st.binary(min_size=1, max_size=1))
@@ -272,31 +265,20 @@ class Churn(RuleBasedStateMachine):
 
     @rule(duration_ms=st.sampled_from([1, 50, 100, 1_000, 4_000, 11_000, 31_000]))
     def wait(self, duration_ms: int) -> None:
-        end_ms = self.now_ms + duration_ms
-        while self.deadline_ms is not None and self.deadline_ms <= end_ms:
-            assert self.deadline_ms > self.now_ms or duration_ms >= 0
-            self.now_ms = max(self.now_ms, self.deadline_ms)
-            self.take_step(classic.tick(self.group, self.now_ms))
-            assert self.deadline_ms is None or self.deadline_ms > self.now_ms, "a tick left work"
-        self.now_ms = end_ms
+        self.coordinator.wait(duration_ms)
 
-    @precondition(lambda self: self.unwritten)
+    @precondition(lambda self: self.coordinator.unwritten)
     @rule(steps=st.integers(1, 10))
     def disk_goes_on(self, steps: int) -> None:
-        for _ in range(min(steps, len(self.unwritten))):
+        for _ in range(min(steps, len(self.coordinator.unwritten))):
             self.write()
 
     @rule()
     def crash(self) -> None:
         """The coordinator dies; what was not written is gone, and so is every connection."""
-        self.unwritten.clear()
+        self.coordinator.crash()
         self.fenced = -1  # or it was never written
         self.stale.clear()
-        if self.saved is None:
-            self.group = Group("g", SETTINGS)
-        else:
-            self.group = Group.restore(self.saved, SETTINGS, self.now_ms)
-        self.deadline_ms = self.group.next_deadline_ms
         self.asked.clear()
         for client in self.everyone:
             if client.waits_for is not None and not client.answers:
@@ -313,14 +295,15 @@ class Churn(RuleBasedStateMachine):
     @invariant()
     def who_waits_is_known(self) -> None:
         parked = {*self.group.awaiting_join.values(), *self.group.awaiting_sync.values()}
-        answered = {reply.token for step in self.unwritten for reply in step.replies}
+        answered = {reply.token for step in self.coordinator.unwritten for reply in step.replies}
         assert parked.isdisjoint(answered)
         assert parked | answered == set(self.asked)
 
     @invariant()
     def nothing_acknowledged_is_lost(self) -> None:
         assert self.offset >= self.acknowledged
-        durable = self.saved.generation if self.saved is not None else 0
+        saved = self.coordinator.saved
+        durable = saved.generation if saved is not None else 0
         assert durable >= self.announced
 
     def teardown(self) -> None:
@@ -328,12 +311,12 @@ class Churn(RuleBasedStateMachine):
         for _ in range(400):
             for client in self.everyone:
                 self.act(client, 3)
-                while self.unwritten:
+                while self.coordinator.unwritten:
                     self.write()
             if self.is_at_rest():
                 break
             self.wait(1_000)
-            while self.unwritten:
+            while self.coordinator.unwritten:
                 self.write()
         living = [client for client in self.everyone if client.is_alive]
         assert self.is_at_rest(), (self.group.state, living)

@@ -1,237 +1,270 @@
 """Any order of joins, leaves, crashes, slow revocations, lost answers, changes of topics and
-coordinator restarts keeps the promises of next-generation groups.
+coordinator restarts keeps the promises of groups whose partitions the broker assigns; and so it is
+when members of the classic protocol are among them, whatever the group becomes meanwhile.
 
-Scripted clients hold what they were told to hold until they have revoked it, which they do when
+Scripted members hold what they were told to hold until they have revoked it, which they do when
 they get to it. What the group changes goes to a disk that a crash of the coordinator may cut off at
 any point; answers leave only after their changes.
 
 - a partition is held by at most one member, and never by one that the group does not know as holder
 - no epoch goes back, the group's or a member's
 - a committed offset never goes back: who no longer holds a partition cannot commit for it
-- once the churn ends, everyone who lives has its part and every partition is read
+- once the churn ends, everyone who lives has its part and every partition is read; the group is of
+  the next generation if any of its members is
 """
 
-from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
-
-from headrace.groups import consumer
-from headrace.groups.changes import GroupSaved, OffsetsCommitted, Step
-from headrace.groups.consumer_group import ConsumerGroup
-from headrace.groups.consumer_records import ConsumerGroupRecord
-from headrace.groups.consumer_requests import (
-    JOIN,
-    LEAVE,
-    LEAVE_FOR_A_WHILE,
-    ConsumerHeartbeat,
-    Weigh,
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
 )
-from headrace.groups.requests import Commit, OffsetToCommit, Request
+
+from headrace.groups.changes import GroupSaved, OffsetsCommitted
+from headrace.groups.consumer_group import ConsumerGroup
+from headrace.groups.consumer_requests import Weigh
+from headrace.groups.group import Group
+from headrace.groups.requests import Join, Request
 from headrace.groups.settings import GroupSettings
 from headrace.groups.states import State
 from headrace.groups.topics_image import TopicFacts, TopicPartition, TopicsImage
-from headrace.wire.errors import ErrorCode
+from headrace.testing.scripted_coordinator import ScriptedCoordinator
+from headrace.testing.scripted_members import ClassicMember, NextMember
 
-SETTINGS = GroupSettings(consumer_session_timeout_ms=10_000)
-REBALANCE_MS = 15_000
-NAMES = frozenset({"a", "b"})
+SETTINGS = GroupSettings(consumer_session_timeout_ms=10_000, new_member_join_timeout_ms=60_000)
 
-REJOIN = {ErrorCode.FENCED_MEMBER_EPOCH, ErrorCode.UNKNOWN_MEMBER_ID}
-
-
-@dataclass(eq=False)
-class Client:
-    member_id: str
-    instance: str | None
-    assignor: str
-    pattern: str
-    epoch: int = JOIN
-    holds: frozenset[TopicPartition] = frozenset()
-    told: frozenset[TopicPartition] = frozenset()
-    reported: frozenset[TopicPartition] | None = None
-    """None: the next heartbeat says everything."""
-    waits_for: int | None = None
-    is_alive: bool = True
-    read: dict[TopicPartition, int] = field(default_factory=dict)
-
-    def heartbeat(self) -> ConsumerHeartbeat:
-        full = self.epoch == JOIN or self.reported is None
-        owned = self.holds if full or self.holds != self.reported else None
-        self.reported = self.holds
-        return ConsumerHeartbeat(
-            member_id=self.member_id,
-            member_epoch=self.epoch,
-            instance_id=self.instance,
-            rebalance_timeout_ms=REBALANCE_MS if full else -1,
-            names=(frozenset() if self.pattern else NAMES) if full else None,
-            pattern=self.pattern if full else None,
-            assignor=self.assignor if full else None,
-            owned=owned,
-        )
-
-    def give_up_everything(self) -> None:
-        self.holds = self.told = frozenset()
-        self.epoch, self.reported = JOIN, None
-
-    def revoke(self) -> None:
-        """Finish what the last answer asked for."""
-        self.holds &= self.told
+Member = ClassicMember | NextMember
 
 
 class Churn(RuleBasedStateMachine):
-    clients = Bundle("clients")
+    """What happens to members of any protocol; a machine says who comes."""
 
-    def __init__(self) -> None:
+    members = Bundle("members")
+
+    def __init__(self, *topics: TopicFacts) -> None:
         super().__init__()
-        self.now_ms = 0
-        self.group = ConsumerGroup("g", SETTINGS)
-        self.deadline_ms: int | None = None
-        self.unwritten: deque[Step] = deque()
-        self.saved: ConsumerGroupRecord | None = None
-        self.everyone: list[Client] = []
-        self.asked: dict[int, Client] = {}
-        self.tokens = 0
+        self.coordinator = ScriptedCoordinator(SETTINGS)
+        self.topics = {topic.name: topic for topic in topics}
+        self.image = TopicsImage(topics)
+        self.everyone: list[Member] = []
+        self.asked: dict[int, Member] = {}
         self.ids = 0
         self.generation = 0
         self.committed: dict[TopicPartition, int] = {}
-        self.topics = {"a": TopicFacts(UUID(int=1), "a", 3)}
-        self.image = TopicsImage(self.topics.values())
 
-    # The coordinator
+    @property
+    def group(self) -> Any:
+        return self.coordinator.group
 
-    def send(self, client: Client, request: Request) -> int:
-        self.tokens += 1
-        self.asked[self.tokens] = client
-        if isinstance(request, ConsumerHeartbeat):
-            request = replace(request, topics=self.image)
-        request = replace(request, token=self.tokens)
-        self.take_step(consumer.step(self.group, request, self.now_ms))
-        return self.tokens
+    def enter(self, member: Member) -> Member:
+        self.everyone.append(member)
+        return member
 
-    def take_step(self, step: Step) -> None:
-        self.deadline_ms = step.next_deadline_ms
-        self.unwritten.append(step)
+    def send(self, member: Member, request: Request) -> int:
+        if isinstance(request, Join):
+            self.ids += 1
+            request = replace(request, fresh_member_id=f"c{self.ids}")
+        token = self.coordinator.ask(request)
+        self.asked[token] = member
+        return token
 
     def write(self) -> None:
-        step = self.unwritten.popleft()
+        step = self.coordinator.write()
         for change in step.changes:
             if isinstance(change, GroupSaved):
-                assert isinstance(change.record, ConsumerGroupRecord)
-                assert change.record.generation >= self.generation, "the group epoch went back"
-                self.saved, self.generation = change.record, change.record.generation
+                generation = change.record.generation
+                assert generation >= self.generation, "the group epoch went back"
+                self.generation = generation
             elif isinstance(change, OffsetsCommitted):
                 for _, partition, offset, _, topic in change.offsets:
                     pair = UUID(topic), partition
                     assert offset > self.committed.get(pair, 0), "a committed offset went back"
                     self.committed[pair] = offset
         for token, answer in step.replies:
-            client = self.asked.pop(token, None)
-            if client is not None and client.waits_for == token:
-                client.waits_for = None
-                self.deliver(client, answer)
+            member = self.asked.pop(token, None)
+            if member is not None and member.waits_for == token and member.is_alive:
+                member.waits_for = None
+                member.take(answer, self.image)
+                member.begin(self.committed)
+                assert member.generation <= self.generation, "an epoch that is not on the disk"
 
-    def deliver(self, client: Client, answer: Any) -> None:
-        if not client.is_alive:
-            return
-        if answer.error in REJOIN:
-            client.give_up_everything()
-        elif answer.error in (ErrorCode.FENCED_INSTANCE_ID, ErrorCode.UNRELEASED_INSTANCE_ID):
-            client.is_alive = False
-        else:
-            assert answer.error is ErrorCode.NONE, answer
-            assert client.epoch <= answer.member_epoch <= self.generation, "an epoch went back"
-            client.epoch = answer.member_epoch
-            if answer.assignment is not None:
-                client.told = answer.assignment
-                for partition in client.told - client.holds:
-                    client.read[partition] = self.committed.get(partition, 0)
-                client.holds |= client.told
+    def write_all(self) -> None:
+        while self.coordinator.unwritten:
+            self.write()
 
-    # The world
+    @rule(member=members, revokes=st.booleans())
+    def act(self, member: Member, revokes: bool) -> None:
+        if revokes:
+            member.revoke()
+            member.begin(self.committed)
+        if member.is_alive and member.waits_for is None:
+            member.waits_for = self.send(member, member.next_request(self.image))
+            member.begin(self.committed)
+
+    @rule(member=members, revokes=st.booleans())
+    def act_and_hear(self, member: Member, revokes: bool) -> None:
+        self.act(member, revokes)
+        self.write_all()
+
+    @rule(revokes=st.booleans())
+    def all_act_and_hear(self, revokes: bool) -> None:
+        for member in self.everyone:
+            self.act_and_hear(member, revokes)
+
+    @rule(member=members)
+    def lose_the_answer(self, member: Member) -> None:
+        if member.waits_for is not None:
+            member.lose_the_answer()
+
+    @rule(member=members)
+    def commit(self, member: Member) -> None:
+        if member.is_alive and member.holds:
+            self.send(member, member.commit(self.image))
+
+    @rule(member=consumes(members), leaves=st.booleans(), for_a_while=st.booleans())
+    def stop(self, member: Member, leaves: bool, for_a_while: bool) -> None:
+        """Leave, for a while if it can, or die without a word."""
+        request = member.leave(for_a_while=for_a_while) if leaves and member.is_alive else None
+        if request is not None:
+            self.send(member, request)
+        member.is_alive = False
+
+    @rule(duration_ms=st.sampled_from([1, 200, 1_000, 4_000, 11_000, 16_000]))
+    def wait(self, duration_ms: int) -> None:
+        self.coordinator.wait(duration_ms)
+
+    @rule(steps=st.integers(1, 10))
+    def disk_goes_on(self, steps: int) -> None:
+        for _ in range(min(steps, len(self.coordinator.unwritten))):
+            self.write()
+
+    @rule()
+    def crash(self) -> None:
+        """The coordinator dies; what was not written is gone, and so is every connection."""
+        self.coordinator.crash()
+        for token, member in self.asked.items():
+            if member.waits_for == token:
+                member.lose_the_answer()
+        self.asked.clear()
+
+    @invariant()
+    def each_partition_has_one_holder(self) -> None:
+        holders: dict[TopicPartition, Member] = {}
+        for member in self.everyone:
+            known = self.group.members.get(member.member_id)
+            if not member.is_alive or known is None or self.was_passed_over(member):
+                continue
+            if isinstance(self.group, ConsumerGroup):
+                assert member.holds <= known.assigned | known.revoking
+            for partition in member.holds:
+                assert partition not in holders, "a partition has two holders"
+                holders[partition] = member
+
+    def was_passed_over(self, member: Member) -> bool:
+        """A classic generation began without it, which only static members outlive; it holds what
+        it had until it is told that its generation is over."""
+        if isinstance(member, NextMember) or member.instance is None:
+            return False
+        if isinstance(self.group, Group):
+            return member.generation < self.group.generation_of(member.member_id)
+        return member.generation < int(self.group.members[member.member_id].epoch)
+
+    @invariant()
+    def owners_are_as_members_say(self) -> None:
+        if isinstance(self.group, ConsumerGroup):
+            owners = {
+                partition: member.member_id
+                for member in self.group.members.values()
+                for partition in member.assigned | member.revoking
+            }
+            assert owners == self.group.owners
+            classics = [m for m in self.group.members.values() if m.classic is not None]
+            assert len(classics) == self.group.classic_members
+
+    def teardown(self) -> None:
+        """The churn ends: everyone acts in time and all must come to rest."""
+        for _ in range(150):
+            for member in self.everyone:
+                self.act_and_hear(member, True)
+            if self.is_at_rest():
+                break
+            self.wait(500)
+            self.write_all()
+        living = [member for member in self.everyone if member.is_alive]
+        assert self.is_at_rest(), (self.group.state, living)
+        wanted = {name for member in living for name in wanted_by(member)}
+        assert sorted(partition for member in living for partition in member.holds) == sorted(
+            (topic.id, index)
+            for topic in self.topics.values()
+            if topic.name in wanted
+            for index in range(topic.partitions)
+        )
+        if any(isinstance(member, NextMember) for member in living):
+            assert isinstance(self.group, ConsumerGroup)
+        elif living:
+            assert isinstance(self.group, Group)
+
+    def is_at_rest(self) -> bool:
+        living = [member for member in self.everyone if member.is_alive]
+        return (
+            len(self.group.members) == len(living)
+            and self.group.state is (State.STABLE if living else State.EMPTY)
+            and all(
+                member.is_settled and (member.generation, member.holds) == self.due(member)
+                for member in living
+            )
+        )
+
+    def due(self, member: Member) -> tuple[int, frozenset[TopicPartition]]:
+        """Its epoch and what it shall have, as far as the broker says."""
+        if isinstance(self.group, ConsumerGroup):
+            known = self.group.members[member.member_id]
+            return known.epoch, known.target
+        return self.group.generation, member.told
+
+
+def wanted_by(member: Member) -> tuple[str, ...]:
+    pattern = member.pattern if isinstance(member, NextMember) else ""
+    return {"": ("a", "b"), "b+": ("b",), "a|c.*": ("a", "c")}[pattern]
+
+
+class NextChurn(Churn):
+    """Next-generation members only, of every taste, while topics come, grow and go."""
+
+    members = Churn.members
+
+    def __init__(self) -> None:
+        super().__init__(TopicFacts(UUID(int=1), "a", 3))
 
     @rule(
-        target=clients,
+        target=members,
         instance=st.sampled_from([None, None, "one", "two"]),
         assignor=st.sampled_from(["uniform", "range", "balanced"]),
         pattern=st.sampled_from(["", "", "a|c.*"]),
     )
-    def start(self, instance: str | None, assignor: str, pattern: str) -> Client:
+    def start(self, instance: str | None, assignor: str, pattern: str) -> Member:
         self.ids += 1
-        client = Client(f"m{self.ids}", instance, assignor, pattern)
-        self.everyone.append(client)
-        return client
+        return self.enter(NextMember(instance, f"m{self.ids}", assignor=assignor, pattern=pattern))
 
-    @rule(client=clients, revokes=st.booleans())
-    def beat(self, client: Client, revokes: bool = True) -> None:
-        if revokes:
-            client.revoke()
-        if client.is_alive and client.waits_for is None:
-            client.waits_for = self.send(client, client.heartbeat())
+    @rule(target=members)
+    def start_another(self) -> Member:
+        member = self.start(None, "uniform", "")
+        self.act_and_hear(member, True)
+        return member
 
-    @rule(client=clients, revokes=st.booleans())
-    def beat_and_hear(self, client: Client, revokes: bool) -> None:
-        self.beat(client, revokes)
-        while self.unwritten:
-            self.write()
-
-    @rule(revokes=st.booleans())
-    def all_beat_and_hear(self, revokes: bool) -> None:
-        for client in self.everyone:
-            self.beat_and_hear(client, revokes)
-
-    @rule(target=clients)
-    def start_another(self) -> Client:
-        client = self.start(None, "uniform", "")
-        self.beat_and_hear(client, True)
-        return client
-
-    @rule(client=clients)
-    def lose_the_answer(self, client: Client) -> None:
-        if client.waits_for is not None:
-            client.waits_for = client.reported = None
-
-    @rule(client=clients)
-    def commit(self, client: Client) -> None:
-        """Read one record of each partition held, and commit."""
-        for partition in client.holds if client.is_alive else ():
-            client.read[partition] += 1
-        names = {topic.id: topic.name for topic in self.topics.values()}
-        offsets = tuple(
-            OffsetToCommit(
-                names.get(topic, "gone"), index, client.read[topic, index], -1, topic.hex
-            )
-            for topic, index in client.holds
-        )
-        if client.is_alive and offsets:
-            self.send(client, Commit(offsets, client.member_id, client.epoch))
-
-    @rule(client=clients, pattern=st.sampled_from(["", "a|c.*", "b+"]))
-    def resubscribe(self, client: Client, pattern: str) -> None:
-        client.pattern = pattern
-        client.reported = None
-
-    @rule(client=consumes(clients), epoch=st.sampled_from([LEAVE, LEAVE_FOR_A_WHILE, None]))
-    def stop(self, client: Client, epoch: int | None) -> None:
-        """Leave, for a while if it can, or die without a word."""
-        if client.is_alive and client.epoch != JOIN and epoch is not None:
-            epoch = LEAVE if client.instance is None else epoch
-            request = ConsumerHeartbeat(client.member_id, epoch, client.instance)
-            self.send(client, request)
-        client.is_alive = False
-
-    @rule(duration_ms=st.sampled_from([1, 1_000, 4_000, 11_000, 16_000]))
-    def wait(self, duration_ms: int) -> None:
-        end_ms = self.now_ms + duration_ms
-        while self.deadline_ms is not None and self.deadline_ms <= end_ms:
-            self.now_ms = max(self.now_ms, self.deadline_ms)
-            self.take_step(consumer.tick(self.group, self.now_ms))
-            assert self.deadline_ms is None or self.deadline_ms > self.now_ms, "a tick left work"
-        self.now_ms = end_ms
+    @rule(member=members, pattern=st.sampled_from(["", "a|c.*", "b+"]))
+    def resubscribe(self, member: NextMember, pattern: str) -> None:
+        member.pattern = pattern
+        member.reported = None
 
     @rule(name=st.sampled_from("abc"), partitions=st.integers(0, 6))
     def change_topics(self, name: str, partitions: int) -> None:
@@ -239,8 +272,8 @@ class Churn(RuleBasedStateMachine):
         if not partitions:
             self.topics.pop(name, None)
         elif known is None:
-            self.topics[name] = TopicFacts(UUID(int=100 + self.tokens), name, partitions)
-            self.tokens += 1
+            self.ids += 1
+            self.topics[name] = TopicFacts(UUID(int=100 + self.ids), name, partitions)
         else:
             self.topics[name] = known._replace(partitions=max(partitions, known.partitions))
         self.image = TopicsImage(self.topics.values())
@@ -252,83 +285,58 @@ class Churn(RuleBasedStateMachine):
             for topic in self.topics.values()
             for index in range(topic.partitions)
         }
-        self.take_step(consumer.step(self.group, Weigh(weights, may_move=True), self.now_ms))
-
-    @rule(steps=st.integers(1, 10))
-    def disk_goes_on(self, steps: int) -> None:
-        for _ in range(min(steps, len(self.unwritten))):
-            self.write()
-
-    @rule()
-    def crash(self) -> None:
-        """The coordinator dies; what was not written is gone, and so is every connection."""
-        self.unwritten.clear()
-        if self.saved is None:
-            self.group = ConsumerGroup("g", SETTINGS)
-        else:
-            self.group = ConsumerGroup.restore(self.saved, SETTINGS, self.now_ms)
-        self.deadline_ms = self.group.next_deadline_ms
-        for client in self.asked.values():
-            if client.waits_for is not None:
-                client.waits_for = client.reported = None
-        self.asked.clear()
-
-    @invariant()
-    def each_partition_has_one_holder(self) -> None:
-        holders: dict[TopicPartition, Client] = {}
-        for client in self.everyone:
-            member = self.group.members.get(client.member_id)
-            if client.is_alive and member is not None:
-                assert client.holds <= member.assigned | member.revoking
-                for partition in client.holds:
-                    assert partition not in holders, "a partition has two holders"
-                    holders[partition] = client
-
-    @invariant()
-    def owners_are_as_members_say(self) -> None:
-        owners = {
-            partition: member.member_id
-            for member in self.group.members.values()
-            for partition in member.assigned | member.revoking
-        }
-        assert owners == self.group.owners
-
-    def teardown(self) -> None:
-        """The churn ends: everyone acts in time and all must come to rest."""
-        for _ in range(60):
-            for client in self.everyone:
-                self.beat(client)
-                while self.unwritten:
-                    self.write()
-            if self.is_at_rest():
-                break
-            self.wait(1_000)
-            while self.unwritten:
-                self.write()
-        living = [client for client in self.everyone if client.is_alive]
-        assert self.is_at_rest(), (self.group.state, living)
-        held = [partition for client in living for partition in client.holds]
-        wanted = {
-            name
-            for client in living
-            for name in ({"": ("a", "b"), "b+": ("b",), "a|c.*": ("a", "c")}[client.pattern])
-        }
-        assert sorted(held) == sorted(
-            (topic.id, index)
-            for topic in self.topics.values()
-            if topic.name in wanted
-            for index in range(topic.partitions)
-        )
-
-    def is_at_rest(self) -> bool:
-        living = [client for client in self.everyone if client.is_alive]
-        members = self.group.members
-        return (
-            len(members) == len(living)
-            and self.group.state is (State.STABLE if living else State.EMPTY)
-            and all(client.holds == members[client.member_id].target for client in living)
-        )
+        if isinstance(self.group, ConsumerGroup):
+            self.coordinator.ask(Weigh(weights, may_move=True))
 
 
-TestChurn = Churn.TestCase
+class MixedChurn(Churn):
+    """Members of both protocols; the classic ones are eager, or all cooperative."""
+
+    members = Churn.members
+
+    def __init__(self) -> None:
+        super().__init__(TopicFacts(UUID(int=1), "a", 3), TopicFacts(UUID(int=2), "b", 2))
+        self.is_cooperative = True
+
+    @initialize(is_cooperative=st.booleans())
+    def choose(self, is_cooperative: bool) -> None:
+        self.is_cooperative = is_cooperative
+
+    @rule(
+        target=members,
+        is_classic=st.booleans(),
+        instance=st.sampled_from([None, None, None, "one", "two"]),
+    )
+    def start(self, is_classic: bool, instance: str | None) -> Member:
+        if is_classic:
+            return self.enter(ClassicMember(instance, is_cooperative=self.is_cooperative))
+        self.ids += 1
+        return self.enter(NextMember(instance, f"n{self.ids}"))
+
+    @rule(target=members, is_classic=st.booleans())
+    def crowd(self, is_classic: bool) -> Any:
+        """Some at once, and they get somewhere."""
+        crowd = [self.start(is_classic, None) for _ in range(2)]
+        for _ in range(3):
+            for member in crowd:
+                self.act_and_hear(member, True)
+            self.wait(200)
+        return multiple(*crowd)
+
+    @rule(member=consumes(members), target=members)
+    def change_over(self, member: Member) -> Any:
+        """A process comes back with the other protocol, as in a rolling change."""
+        if not member.is_alive:
+            return multiple()
+        self.stop(member, True, True)
+        self.write_all()
+        successor = self.start(not isinstance(member, ClassicMember), member.instance)
+        self.act_and_hear(successor, True)
+        return successor
+
+
+TestChurn = NextChurn.TestCase
 TestChurn.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+
+TestMixedChurn = MixedChurn.TestCase
+TestMixedChurn.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

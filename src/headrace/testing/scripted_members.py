@@ -72,12 +72,19 @@ class _Reader:
         for partition in self.read.keys() - self.holds:
             del self.read[partition]
 
-    def commit(self) -> Commit:
-        """Read one record of each partition, and commit."""
+    def commit(self, topics: TopicsImage) -> Commit:
+        """Read one record of each partition, and commit; the metadata is the topic's id."""
         for partition in self.holds:
             self.read[partition] += 1
+        known = topics.by_id
         offsets = tuple(
-            OffsetToCommit(topic.hex, index, self.read[topic, index], -1, "")
+            OffsetToCommit(
+                known[topic].name if topic in known else "gone",
+                index,
+                self.read[topic, index],
+                -1,
+                topic.hex,
+            )
             for topic, index in self.holds
         )
         return Commit(offsets, self.member_id, self.generation)
