@@ -138,7 +138,10 @@ def test_records_of_a_member_that_the_group_gave_up_come_to_others(join: Join) -
         silent = join(running)
         write(running, 10)
         assert silent.acquire() == [(0, 9, 1)]
+        silent.client.send_request(silent.request([], 0, max_wait_ms=20_000), 2)
         assert join(running).acquire(max_wait_ms=10_000) == [(0, 9, 2)]
+        _, answer = silent.client.read_answer(ShareFetchResponse, 2)
+        assert answer.responses == [], "it waited before the other, and has no session any more"
         assert silent.acknowledge((0, 9, ACCEPT)) == ErrorCode.SHARE_SESSION_NOT_FOUND
 
 

@@ -60,7 +60,7 @@ async def share_fetch(
     loop = asyncio.get_running_loop()
     until_s = loop.time() + min(max(want.max_wait_ms, 0), WAIT_MS_MAX) / 1000
     round_ = _Round(broker, session, partitions, want)
-    while True:
+    while session.is_open:
         is_late = loop.time() >= until_s
         if is_late or round_.has_enough():
             before = [shared.automaton.next_offset() for shared in partitions]
@@ -70,6 +70,9 @@ async def share_fetch(
             if before != [shared.automaton.next_offset() for shared in partitions]:
                 continue  # over offsets without records
         await round_.wait(until_s - loop.time())
+    for shared in partitions:
+        shared.wake()
+    return []
 
 
 class _Round:
@@ -115,6 +118,7 @@ class _Round:
     async def wait(self, seconds: float) -> None:
         """Until woken or late."""
         self._woken = asyncio.get_running_loop().create_future()
+        self._session.waiting.add(self._woken)
         for shared in self._partitions:
             shared.park(self)
         try:
@@ -125,6 +129,8 @@ class _Round:
                 shared.unpark(self)
                 shared.wake()
             raise
+        finally:
+            self._session.waiting.discard(self._woken)
         for shared in self._partitions:
             shared.unpark(self)
 
@@ -194,6 +200,8 @@ class _Round:
     ) -> list[Acquired]:
         """Acquire what is still free of batches that were just read from `offset` on."""
         automaton = shared.automaton
+        if not self._session.is_open:
+            return []
         if not placed or shared.is_forgotten or offset > automaton.end_offset:
             return []  # set back by an administrator meanwhile
         batches = [

@@ -6,6 +6,7 @@ member holds is given back. A member that opens a session anew keeps what it hol
 What must not enter: records, answers.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final
 from uuid import UUID
@@ -32,7 +33,16 @@ TopicPartition = tuple[UUID | None, int]
 
 
 class ShareSession:
-    __slots__ = ("connection_id", "epoch", "group_id", "held", "member_id", "partitions")
+    __slots__ = (
+        "connection_id",
+        "epoch",
+        "group_id",
+        "held",
+        "is_open",
+        "member_id",
+        "partitions",
+        "waiting",
+    )
 
     def __init__(self, group_id: str, member_id: str, connection_id: int) -> None:
         self.group_id = group_id
@@ -44,6 +54,16 @@ class ShareSession:
         """In the order in which they were asked for."""
         self.held: set[SharedPartition] = set()
         """Where the member may hold records."""
+        self.is_open = True
+        self.waiting: set[asyncio.Future[None]] = set()
+        """One for each fetch of it that waits."""
+
+    def end(self) -> None:
+        """A fetch that still waits is answered, and takes nothing any more."""
+        self.is_open = False
+        for woken in self.waiting:
+            if not woken.done():
+                woken.set_result(None)
 
     def in_turn(self) -> list[TopicPartition]:
         """Each time another partition comes first, so that one that is always full does not keep
@@ -77,6 +97,7 @@ class Sessions:
         if before is not None:
             session.held = before.held
             self.close(before)
+            before.end()
         self._add(session)
         return session
 

@@ -187,6 +187,7 @@ class ShareGroups:
     def close_session(self, session: ShareSession) -> None:
         """The member is done: others may have what it holds."""
         self.sessions.close(session)
+        session.end()
         for shared in session.held:
             shared.settle(shared.automaton.release_member(session.member_id))
         session.held.clear()
