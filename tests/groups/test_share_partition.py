@@ -291,6 +291,17 @@ def test_what_an_administrator_set_back_is_delivered_again() -> None:
     assert (partition.start_offset, partition.state_epoch, partition.next_offset()) == (3, 1, 3)
 
 
+def test_a_record_that_comes_back_late_does_not_make_all_since_be_read_again() -> None:
+    partition = _acquired(10)
+    for first in range(10, 50_000, 1000):
+        partition.acquire(Acquire("m2", first, first + 1000, [(first, first + 999)], 1000), 0)
+        partition.acknowledge("m2", [Acknowledgement(first, first + 999, [1])], 0)
+    end = partition.end_offset
+    assert partition.reach(500) == end + 500
+    partition.acknowledge("m1", [Acknowledgement(3, 4, [2])], 0)
+    assert (partition.next_offset(), partition.reach(500)) == (3, 5)
+
+
 def test_answers_are_cut_at_batches_once_they_are_large() -> None:
     partition = SharePartition(0, SETTINGS)
     batches = [(offset, offset + 1) for offset in range(0, 12, 2)]

@@ -31,7 +31,10 @@ from headrace.groups.share_window import RecordState, Run, Window, joined
 from headrace.wire.errors import ErrorCode
 from headrace.wire.messages.k78_share_fetch import AcknowledgeType, AcquireMode
 
-__all__ = ["SharePartition"]
+__all__ = ["SKIPPED_RECORDS_MAX", "SharePartition"]
+
+SKIPPED_RECORDS_MAX: Final = 2000
+"""Records that nobody can have and that are read over for the sake of those behind them."""
 
 _AVAILABLE: Final = RecordState.AVAILABLE
 _ACQUIRED: Final = RecordState.ACQUIRED
@@ -100,13 +103,20 @@ class SharePartition:
         return self._window.end if self._room() > 0 else None
 
     def reach(self, records_max: int) -> int:
-        """No offset from here on is needed to acquire `records_max` records."""
-        wanted = records_max
+        """No offset from here on is needed to acquire `records_max` records, or as many as lie
+        close enough together to be read at once."""
+        wanted, skipped = records_max, 0
+        reached = None
         for run in self._window.runs:
             if run.state is _AVAILABLE:
                 wanted -= run.records
+                reached = run.last + 1
                 if wanted <= 0:
-                    return run.last + 1 + wanted
+                    return reached + wanted
+            elif reached is not None:
+                skipped += run.records
+                if skipped > SKIPPED_RECORDS_MAX:
+                    return reached
         return self._window.end + min(wanted, max(self._room(), 0))
 
     def condemned(self) -> tuple[Condemned, ...]:

@@ -174,9 +174,11 @@ class _Round:
             return ShareFetched(shared, error, [], [])
         try:
             reach = min(max(shared.automaton.reach(records_max), offset + 1), end)
-            if found.cold:
-                await warm(found)
             placed = [at for at in await headers(found, reach) if at[1].next_offset <= end]
+            if found.cold and placed:
+                position, header = placed[-1]
+                needed_bytes = position + header.size_bytes - found.position
+                await warm(found._replace(size_bytes=needed_bytes))
             acquired = self._lock(shared, offset, placed, records_max)
         except OSError as error:
             found.release()
@@ -258,7 +260,10 @@ def _cut(
         else:
             ranges.append((position, end))
     release = _Release(found, len(ranges))
-    return [Slice(found.file, begin, end - begin, False, release) for begin, end in ranges]
+    return [
+        found._replace(position=begin, size_bytes=end - begin, cold=False, release=release)
+        for begin, end in ranges
+    ]
 
 
 class _Release:
