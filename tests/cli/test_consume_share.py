@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from headrace.testing import RunningBroker
+from headrace.testing.share_member import ShareMember
+
 Cli = Any
 
 
@@ -23,6 +26,21 @@ def test_what_was_written_out_is_done_and_the_rest_goes_back(cli: Cli, queue: st
     assert cli(*take, "3").lines == ["2", "3", "4"]
     described = cli("group", "describe", queue, "--json").object
     assert (described["state"], described["lag"]) == ("Empty", 0)
+
+
+def test_lag_counts_what_is_not_done_with(cli: Cli, broker: RunningBroker, queue: str) -> None:
+    async def topic_id(node: Any) -> Any:
+        return node.broker.topics.by_name["q"].id
+
+    member = ShareMember(broker.host, broker.port, broker.call(topic_id), queue, topic="q")
+    try:
+        assert member.acquire() == [(0, 4, 1)]
+        assert member.acknowledge((0, 0, [1]), (3, 3, [1])) == 0
+        described = cli("group", "describe", queue, "--json").object
+        [part] = described["partitions"]
+        assert (part["committed"], part["end"], part["lag"], described["lag"]) == (1, 5, 3, 3)
+    finally:
+        member.die()
 
 
 def test_group_that_is_put_back_reads_again(cli: Cli, queue: str) -> None:

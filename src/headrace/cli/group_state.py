@@ -54,12 +54,16 @@ class PartitionState(NamedTuple):
     committed: int | None
     kept: Range | None
     member: Member | None
+    lag_told: int | None = None
+    """The broker's word, of a share group: some records after `committed` may be done with."""
 
     @property
     def lag(self) -> int | None:
         """How many offsets are behind `committed`; None if that cannot be said."""
         if self.committed is None or self.kept is None:
             return None
+        if self.lag_told is not None:
+            return self.lag_told
         return max(0, self.kept.end - self.committed)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.cli.connection import Connection
 from headrace.cli.failure import Failure
 from headrace.cli.group_state import ABSENT, Group, Member, PartitionState, find_group
-from headrace.cli.offsets import Partition, partitions_of, ranges
+from headrace.cli.offsets import Partition, Range, partitions_of, ranges
 from headrace.cli.plain_requests import UNSUPPORTED, PlainRequests
 from headrace.wire.errors import ErrorCode
 from headrace.wire.messages.k10_find_coordinator import (
@@ -128,13 +128,13 @@ def _find_share_group(connection: Connection, admin: "AdminClient", name: str) -
             if group.error_code == ErrorCode.GROUP_ID_NOT_FOUND:
                 return None
             _check(group.error_code, group.error_message, f"group {name}")
-            starts = _starts(requests, name)
+            places = _places(requests, name)
     except Failure as failure:
         if failure.reason != UNSUPPORTED:
             raise
         return None
     members = [_member(member) for member in group.members]
-    wanted = sorted({*starts, *(part for member in members for part in member.partitions)})
+    wanted = sorted({*places, *(part for member in members for part in member.partitions)})
     counts = partitions_of(connection, admin, sorted({topic for topic, _ in wanted}))
     kept = ranges(connection, admin, [part for part in wanted if part[1] < counts.get(part[0], 0)])
     return Group(
@@ -144,8 +144,13 @@ def _find_share_group(connection: Connection, admin: "AdminClient", name: str) -
         group.assignor_name,
         requests.where,
         members,
-        [PartitionState(*part, starts.get(part), kept.get(part), None) for part in wanted],
+        [_partition(part, places.get(part), kept.get(part)) for part in wanted],
     )
+
+
+def _partition(at: Partition, place: tuple[int, int] | None, kept: Range | None) -> PartitionState:
+    start, lag = place or (None, -1)
+    return PartitionState(*at, start, kept, None, lag if lag >= 0 else None)
 
 
 @contextmanager
@@ -164,8 +169,8 @@ def _coordinator(
         yield requests
 
 
-def _starts(requests: PlainRequests, name: str) -> dict[Partition, int]:
-    """The start offset of every partition in which the group has begun."""
+def _places(requests: PlainRequests, name: str) -> dict[Partition, tuple[int, int]]:
+    """Start offset and lag (-1: unknown) of every partition in which the group has begun."""
     asked = DescribeShareGroupOffsetsRequest([DescribeShareGroupOffsetsRequestGroup(name, None)])
     try:
         [group] = requests.ask(asked, DescribeShareGroupOffsetsResponse).groups
@@ -175,7 +180,7 @@ def _starts(requests: PlainRequests, name: str) -> dict[Partition, int]:
         return {}
     _check(group.error_code, group.error_message, f"offsets of group {name}")
     return {
-        (topic.topic_name, partition.partition_index): partition.start_offset
+        (topic.topic_name, partition.partition_index): (partition.start_offset, partition.lag)
         for topic in group.topics
         for partition in topic.partitions
         if not partition.error_code and partition.start_offset >= 0
