@@ -85,10 +85,11 @@ def run(plan: Plan, broker: HeadraceBroker | ExternalBroker) -> Report:
         problems=writer.failures + judge_log(log, ends, KEYS),
     )
     for group in groups:
-        verdict = judge(log, group.history(settled))
+        history = group.history(settled, broker.outages)
+        verdict = judge(log, history)
         errors = Counter(
             f"{sort_of(event, broker.outages)} {event['where']} {event['error']}"
-            for events in group.history(settled).events
+            for events in history.events
             for event in events
             if event["event"] == "failed"
         )

@@ -3,11 +3,12 @@
 import random
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from proof.clients import Client
+from proof.errors import Outage
 from proof.journal import Event, Follower
 from proof.judge import GroupHistory
 
@@ -117,13 +118,14 @@ class Group:
                 host.process.kill()
                 host.process.wait()
 
-    def history(self, settled: float) -> GroupHistory:
+    def history(self, settled: float, outages: Sequence[Outage]) -> GroupHistory:
         return GroupHistory(
             [host.follower.events for host in self._all],
             self.killed,
             self.told_to_stop,
             settled,
             self.client.is_share,
+            outages,
         )
 
     def _new_host(self) -> Host:

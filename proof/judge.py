@@ -67,6 +67,8 @@ class GroupHistory:
     settled: float = float("inf")
     """From then on nobody came or went; whoever lives then must read something after it."""
     is_share: bool = False
+    outages: Sequence[tuple[float, float]] = ()
+    """When there was no broker: from, until."""
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Verdict:
     redelivered: int
     longest_silence_s: float
     """The longest time that an acknowledged record waited for a living member that had its
-    partition and was not told to stop."""
+    partition and was not told to stop, without the time in which there was no broker."""
     longest_wait_s: float
     """The longest time from acknowledgement to first delivery: rebalances and outages included."""
     client_faults: list[str] = field(default_factory=list)
@@ -134,9 +136,7 @@ def judge(log: Log, history: GroupHistory) -> Verdict:
         problems,
         records=len(given),
         redelivered=given.total() - len(given),
-        longest_silence_s=max(
-            (_silence(log, run, history.told_to_stop) for run in runs), default=0.0
-        ),
+        longest_silence_s=max((_silence(log, run, history) for run in runs), default=0.0),
         longest_wait_s=_wait(log, runs),
         client_faults=client_faults,
     )
@@ -349,20 +349,27 @@ def _members(history: GroupHistory) -> Iterable[str]:
         yield f"{member} lives and read nothing at the end"
 
 
-def _silence(log: Log, run: Run, told_to_stop: Mapping[str, float]) -> float:
+def _silence(log: Log, run: Run, history: GroupHistory) -> float:
     """The longest wait of a record that was next for this owner, from when both were there."""
     if run.since == float("-inf"):
         return 0.0  # it is of a share group, or a record that came late
     records = log.get(run.partition, ())
-    until = min(run.until, told_to_stop.get(run.member, run.until))
+    until = min(run.until, history.told_to_stop.get(run.member, run.until))
     longest, before, due = 0.0, run.since, -1
     for t, first, values in run.reads:
         if first < len(records):
-            longest = max(longest, min(t, until) - max(before, records[first].acked))
+            waited = _with_a_broker(max(before, records[first].acked), min(t, until), history)
+            longest = max(longest, waited)
         before, due = t, first + len(values)
     if 0 <= due < len(records) and until != float("inf"):
-        longest = max(longest, until - max(before, records[due].acked))
+        longest = max(longest, _with_a_broker(max(before, records[due].acked), until, history))
     return longest
+
+
+def _with_a_broker(start: float, end: float, history: GroupHistory) -> float:
+    """Seconds from start to end without outages; negative if they are the other way round."""
+    gone = sum(max(0.0, min(end, up) - max(start, down)) for down, up in history.outages)
+    return end - start - gone
 
 
 def _wait(log: Log, runs: Iterable[Run]) -> float:

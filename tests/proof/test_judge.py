@@ -159,6 +159,8 @@ def test_a_member_that_does_not_stop_and_one_that_stands_still_are_found():
 def test_the_silence_of_a_living_owner_is_measured_and_not_that_of_the_dead():
     one = life("a", 100, read(100.5, "a", 0, 4), read(107, "a", 5, 9))
     assert verdict(one, settled=100).longest_silence_s == pytest.approx(6.5)
+    down = verdict(one, settled=100, outages=[(99.0, 100.2), (102.0, 105.0)])
+    assert down.longest_silence_s == pytest.approx(3.5)
     leaving = verdict(one, told_to_stop={"a": 101.0})
     assert leaving.longest_silence_s == pytest.approx(0.5)
     killed = life("a", 100, read(100.9, "a", 0, 8))
