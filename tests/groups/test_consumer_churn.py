@@ -339,4 +339,4 @@ TestChurn = NextChurn.TestCase
 TestChurn.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 
 TestMixedChurn = MixedChurn.TestCase
-TestMixedChurn.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestMixedChurn.settings = settings(max_examples=120, stateful_step_count=60, deadline=None)

@@ -313,6 +313,14 @@ def test_group_is_classic_again_when_its_last_new_member_lapses(mixed: Scene) ->
     assert mixed.group.members.keys() == {"a", "b"}
 
 
+def test_rebalances_are_counted_on_over_conversions(mixed: Scene) -> None:
+    before = mixed.group.rebalances
+    assert before > 1
+    mixed.beat("n", LEAVE)
+    assert isinstance(mixed.group, Group)
+    assert mixed.group.rebalances >= before
+
+
 @pytest.mark.parametrize("policy", [Migration.UPGRADE, Migration.DISABLED])
 def test_group_is_not_downgraded_against_the_policy(mixed: Scene, policy: Migration) -> None:
     mixed.group.settings = GroupSettings(consumer_migration=policy)

@@ -27,6 +27,7 @@ from headrace.groups.changes import (
     Reply,
     Step,
 )
+from headrace.groups.group import Group
 from headrace.groups.kinds import AnyGroup, AnyRecord, restore
 from headrace.groups.offsets import Committed
 from headrace.groups.requests import Answer, Token
@@ -175,6 +176,14 @@ class HostedGroup:
         """Go on as a group of another kind."""
         self.group = group
         self.rebalances.began_ms = None
+        if group.members:
+            kind = "classic" if isinstance(group, Group) else "next-generation"
+            log.info(
+                "group %r with %d members is a %s group from now on",
+                group.group_id,
+                len(group.members),
+                kind,
+            )
 
     def forget_topic(self, topic: str) -> tuple[TopicPartition, ...]:
         """Stop showing offsets of a topic that was deleted with them; returns which are still on

@@ -39,7 +39,7 @@ def upgraded(group: Group, topics: TopicsImage, now_ms: int) -> ConsumerGroup:
     told = _subscriptions(group)
     made = ConsumerGroup(group.group_id, group.settings, group.generation)
     made.topics = topics
-    _keep_outsiders_out(group, made)
+    _carry_over(group, made)
     owners: dict[TopicPartition, str] = {}
     given = {name: _given(group, member, topics) for name, member in group.members.items()}
     for name, partitions in given.items():
@@ -84,7 +84,7 @@ def is_to_be_downgraded(group: ConsumerGroup) -> bool:
 def downgraded(group: ConsumerGroup, now_ms: int) -> Group:
     """A classic group of the members of this one, all of which are to join again."""
     made = Group(group.group_id, group.settings, group.generation)
-    _keep_outsiders_out(group, made)
+    _carry_over(group, made)
     for member in group.members.values():
         if member.classic is not None:
             record = _as_classic(group, member, member.classic)
@@ -178,7 +178,9 @@ def _as_classic(group: ConsumerGroup, member: ConsumerMember, classic: ClassicPa
     )
 
 
-def _keep_outsiders_out(before: Group | ConsumerGroup, after: Group | ConsumerGroup) -> None:
+def _carry_over(before: Group | ConsumerGroup, after: Group | ConsumerGroup) -> None:
+    after.rebalances = before.rebalances
+    after.rebalance_reason = before.rebalance_reason
     if before.outsiders_out_until_ms is not None:
         after.outsiders_out_until_ms = after.in_time(before.outsiders_out_until_ms)
 

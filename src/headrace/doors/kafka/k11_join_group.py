@@ -1,6 +1,7 @@
 """JoinGroup (key 11), versions 0-9.
 
-- answered when the next generation begins: when all members have joined or a timeout is over
+- answered when the next generation begins: when all members have joined or a timeout is over; at
+  once, without a leader, in a next-generation group (see `groups.classic_in_consumer`)
 - v1 a rebalance timeout of its own; v4 MEMBER_ID_REQUIRED first; v5 static members
 - v7 protocol type and name, null where there are none; v9 a leader may be told not to assign
 """

@@ -1,6 +1,7 @@
 """SyncGroup (key 14), versions 0-5.
 
-- answered when the leader has handed in the assignment; whom it forgot gets none
+- answered when the leader has handed in the assignment; whom it forgot gets none. In a
+  next-generation group at once, with what the broker assigned
 - v3 static members; v5 protocol type and name are checked if given, and returned
 """
 
