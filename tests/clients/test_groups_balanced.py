@@ -62,7 +62,7 @@ def test_reader_of_the_hot_partition_is_freed_of_the_others(broker, reader, skew
     skewed_load()
     until(lambda: {0} in (one.assigned, two.assigned), "the hot partition alone", 20.0)
     until(lambda: one.assigned | two.assigned == set(range(4)), "the rest with the other", 20.0)
-    assert describe().generation == before + 1
+    assert before < describe().generation <= before + 2, "not move by move"
     hot, rest = (one, two) if one.assigned == {0} else (two, one)
     for one in (hot, rest):
         seen = len(one.records)
