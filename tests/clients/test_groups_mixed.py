@@ -121,6 +121,18 @@ def test_classic_only_client_shares_a_group_with_a_next_generation_one(
     all_read([old, new, another], count)
 
 
+def test_static_members_change_over_without_moving_a_partition(broker, reader, shared):
+    living = [reader("confluent", broker, instance=name) for name in ("one", "two")]
+    shared(living, PARTITIONS)
+    before = [one.assigned for one in living]
+    for place, name in enumerate(("one", "two")):
+        living[place].stop()
+        living[place] = reader("confluent", broker, instance=name, **NEXT)
+        shared(living, PARTITIONS)
+        assert [one.assigned for one in living] == before
+    assert group_type(broker) == "consumer"
+
+
 def test_command_line_shows_which_protocol_each_member_speaks(broker, reader, shared):
     readers = [reader("aiokafka", broker), reader("confluent", broker, **NEXT)]
     shared(readers, PARTITIONS)
