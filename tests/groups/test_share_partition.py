@@ -8,6 +8,7 @@ every record for itself.
 
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -229,7 +230,7 @@ class Sharing(RuleBasedStateMachine):
         for member in ("m1", "m2", "m3"):
             self.die(member)
         self.write_dead_letters()
-        for _ in range(400):
+        for _ in range(2000):
             begin = self.partition.next_offset()
             if begin is None or begin >= self.log_end:
                 break
@@ -300,6 +301,31 @@ def test_a_record_that_comes_back_late_does_not_make_all_since_be_read_again() -
     assert partition.reach(500) == end + 500
     partition.acknowledge("m1", [Acknowledgement(3, 4, [2])], 0)
     assert (partition.next_offset(), partition.reach(500)) == (3, 5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+@pytest.mark.parametrize("limit", [3, 5, 10])
+def test_a_record_that_kills_its_readers_takes_no_other_along(limit: int, batch_size: int) -> None:
+    partition = SharePartition(0, ShareSettings(LOCK_MS, limit))
+    batches = [(first, min(first + batch_size, 100) - 1) for first in range(0, 100, batch_size)]
+    accepted: set[int] = set()
+    deaths = 0
+    while partition.start_offset < 100:
+        begin = partition.next_offset()
+        assert begin is not None
+        ahead = [(max(first, begin), last) for first, last in batches if last >= begin]
+        acquired, _ = partition.acquire(Acquire("m", begin, 100, ahead, 500), 0)
+        mine = {offset for first, last, _ in acquired for offset in range(first, last + 1)}
+        if 37 in mine:
+            partition.release_member("m")
+            deaths += 1
+        else:
+            accepted |= mine
+            partition.acknowledge(
+                "m", [Acknowledgement(f, last, [1]) for f, last, _ in acquired], 0
+            )
+    assert accepted == set(range(100)) - {37}
+    assert deaths == limit
 
 
 def test_answers_are_cut_at_batches_once_they_are_large() -> None:

@@ -35,6 +35,8 @@ __all__ = ["SKIPPED_RECORDS_MAX", "SharePartition"]
 
 SKIPPED_RECORDS_MAX: Final = 2000
 """Records that nobody can have and that are read over for the sake of those behind them."""
+SUSPECT_COUNT_MIN: Final = 2
+"""A record that came back once is no suspect yet, however low the limit."""
 
 _AVAILABLE: Final = RecordState.AVAILABLE
 _ACQUIRED: Final = RecordState.ACQUIRED
@@ -137,8 +139,10 @@ class SharePartition:
     # Steps
 
     def acquire(self, request: Acquire, now_ms: int) -> tuple[list[Acquired], ShareStep]:
-        """Lock what is available of the batches, in order, for a member. Offsets that the log does
-        not hold are finished. What is acquired need not be durable."""
+        """Lock what is available of the batches, in order, for a member; fewer where records came
+        back often. Offsets that the log does not hold are finished. What is acquired need not be
+        durable."""
+        request = self._without_suspects(request)
         answer: list[Acquired] = []
         left, room = request.records_max, max(self._room(), 0)
         position = request.read_from
@@ -225,6 +229,32 @@ class SharePartition:
 
     def _room(self) -> int:
         return self.settings.record_locks_max - self.unfinished()
+
+    def _without_suspects(self, request: Acquire) -> Acquire:
+        """The request up to where records must not be delivered together with others.
+
+        One record that kills whoever has it must not use up the deliveries of all that came with
+        it. So what came back from half of its deliveries is halved with each further one, and comes
+        alone in the last.
+        """
+        limit = self.settings.delivery_count_max
+        suspect_from = max(SUSPECT_COUNT_MIN, (limit + 1) // 2)
+        end = request.read_to
+        is_first = True
+        for run in self._window.between(request.read_from, end - 1):
+            if run.state is not _AVAILABLE:
+                continue
+            if run.delivery_count >= suspect_from:
+                end = run.first
+                if is_first:
+                    is_last_delivery = run.delivery_count >= limit - 1
+                    end += 1 if is_last_delivery else (run.records + 1) // 2
+                break
+            is_first = False
+        if end == request.read_to:
+            return request
+        batches = [(first, min(last, end - 1)) for first, last in request.batches if first < end]
+        return request._replace(batches=batches, read_to=end)
 
     def _stretch(
         self, batches: Sequence[tuple[int, int]], place: int, records_max: int
