@@ -43,38 +43,17 @@ __all__ = ["answer_join", "by_id", "heartbeat", "join", "sync"]
 
 
 def join(group: ConsumerGroup, request: Join, now_ms: int) -> None:
-    error = unfit(request, group.settings) or _stranger(group, request)
     told = subscription_of(request.protocols[0][1]) if request.protocols else None
-    if not error and told is None:
-        error = ErrorCode.INCONSISTENT_GROUP_PROTOCOL
-    if error or told is None:
-        group.tell(request.token, JoinAnswer(error, request.member_id))
+    refusal = _refusal(group, request, told)
+    if refusal is not None or told is None:
+        group.tell(request.token, refusal or JoinAnswer(ErrorCode.INCONSISTENT_GROUP_PROTOCOL))
         return
-    if not request.member_id and request.instance_id is None and request.accepts_member_id:
-        answer = JoinAnswer(ErrorCode.MEMBER_ID_REQUIRED, request.fresh_member_id)
-        group.tell(request.token, answer)
-        return
-    holder = group.members.get(_place(group, request))
-    if holder is None and request.member_id and told.owned:
-        # It was fenced and has not heard of it: what it holds may be another's by now.
-        answer = JoinAnswer(ErrorCode.UNKNOWN_MEMBER_ID, request.member_id)
-        group.tell(request.token, answer)
-        return
-    reason = ""
-    if holder is None:
-        member = ConsumerMember(_record(request))
-        group.add(member)
-        group.outsiders_out_until_ms = None
-        reason = f"{request.instance_id or member.member_id} joined"
-    elif holder.member_id == request.member_id:
-        member = holder
-    else:
-        member = succeed(group, holder, request.fresh_member_id)
+    member, reason = _enter(group, request)
     if _update(group, member, request, told):
         reason = reason or f"{member.instance_id or member.member_id} subscribes otherwise"
-    member.reported = by_id(told.owned, request.topics) & (member.assigned | member.revoking)
     if reason and request.reason:
         reason = f"{reason}: {request.reason}"
+    member.reported = by_id(told.owned, request.topics) & (member.assigned | member.revoking)
     advance(group, member, request.topics, reason, now_ms)
     _tell_joined(group, member, request.token, now_ms)
 
@@ -121,6 +100,35 @@ def by_id(partitions: frozenset[TopicIndex], topics: TopicsImage) -> Partitions:
     """Those of topics that exist."""
     known = topics.by_name
     return frozenset((known[name].id, index) for name, index in partitions if name in known)
+
+
+def _refusal(group: ConsumerGroup, request: Join, told: Subscription | None) -> JoinAnswer | None:
+    """What to answer one that does not get in, or not yet."""
+    error = unfit(request, group.settings) or _stranger(group, request)
+    if not error and told is None:
+        error = ErrorCode.INCONSISTENT_GROUP_PROTOCOL
+    is_forgotten = bool(request.member_id) and request.member_id not in group.members
+    if not error and is_forgotten and told is not None and told.owned:
+        # It was fenced and has not heard of it: what it holds may be another's by now.
+        error = ErrorCode.UNKNOWN_MEMBER_ID
+    if error:
+        return JoinAnswer(error, request.member_id)
+    if not request.member_id and request.instance_id is None and request.accepts_member_id:
+        return JoinAnswer(ErrorCode.MEMBER_ID_REQUIRED, request.fresh_member_id)
+    return None
+
+
+def _enter(group: ConsumerGroup, request: Join) -> tuple[ConsumerMember, str]:
+    """The member that joins, and why that matters to others; empty if it does not."""
+    holder = group.members.get(_place(group, request))
+    if holder is None:
+        member = ConsumerMember(_record(request))
+        group.add(member)
+        group.outsiders_out_until_ms = None
+        return member, f"{member.instance_id or member.member_id} joined"
+    if holder.member_id == request.member_id:
+        return holder, ""
+    return succeed(group, holder, request.fresh_member_id), ""
 
 
 def _stranger(group: ConsumerGroup, request: Join) -> ErrorCode:
