@@ -336,6 +336,17 @@ def test_restart_loses_nothing(alone: Scene) -> None:
     assert not alone.group.members
 
 
+def test_member_sent_away_right_after_a_restart_takes_nothing_from_the_others(alone: Scene) -> None:
+    alone.join("m2")
+    alone.beat("m1", 1)
+    alone.beat("m1", 1, partitions(0, 1))
+    alone.beat("m2", 2)
+    alone.restart()
+    assert alone.ask(Leave((Leaving("m2", None),))).errors == (ErrorCode.NONE,)
+    assert alone.group.members["m1"].target == partitions(0, 1), "no topics were seen yet"
+    assert alone.beat("m1", 2, partitions(0, 1)).assignment == partitions(0, 1, 2, 3)
+
+
 def test_empty_groups_change_kind_and_their_epochs_go_on() -> None:
     image = TopicsImage([TopicFacts(A, "a", 4)])
     heartbeat = ConsumerHeartbeat(

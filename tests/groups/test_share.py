@@ -231,6 +231,13 @@ def test_topic_that_went_while_the_broker_was_down_is_no_longer_read(pair: Scene
     assert pair.beat("m1", 2).assignment == partitions()
 
 
+def test_member_sent_away_right_after_a_restart_takes_nothing_from_the_others(pair: Scene) -> None:
+    pair.restart()
+    assert pair.beat("m2", LEAVE).error is ErrorCode.NONE
+    assert pair.group.members["m1"].target == partitions(0, 1), "no topics were seen yet"
+    assert pair.beat("m1", 2).assignment == partitions(0, 1, 2, 3)
+
+
 def test_sessions_begin_anew_with_a_restart(pair: Scene) -> None:
     pair.now_ms += 10 * SESSION_MS
     pair.restart()

@@ -99,6 +99,8 @@ def _target(group: ConsumerGroup) -> Assignment:
     votes = Counter(assignor for assignor in wanted if assignor in offered)
     group.assignor = votes.most_common(1)[0][0] if votes else offered[0]
     group.judged_by = group.weights or {}
+    if group.topics is NO_TOPICS:  # back from a restart: who is left keeps what it had
+        return {member.member_id: member.target for member in group.members.values()}
     return ASSIGNORS[group.assignor](_subscribers(group), _sizes(group), group.judged_by)
 
 

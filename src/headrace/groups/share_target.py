@@ -40,6 +40,8 @@ def _sizes(group: ShareGroup) -> dict[UUID, int]:
 
 
 def _target(group: ShareGroup) -> Assignment:
+    if group.topics is NO_TOPICS:  # back from a restart: who is left keeps what it had
+        return {member.member_id: member.target for member in group.members.values()}
     known = group.topics.by_name
     subscribers = [
         Subscriber(
