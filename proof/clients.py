@@ -36,6 +36,12 @@ class Client:
     library: str
     options: Mapping[str, Any] = field(default_factory=dict)
     is_share: bool = False
+    partner: "Client | None" = None
+    """Another client, whose members live in the same group, in every second process."""
+
+    def of_process(self, number: int) -> "Client":
+        """Whose members the process is for."""
+        return self.partner if self.partner is not None and number % 2 else self
 
     def command(self, common: Mapping[str, Any]) -> list[str]:
         """Raises Unavailable."""
@@ -48,6 +54,8 @@ class Client:
 
     def check(self) -> None:
         """Raises Unavailable."""
+        if self.partner is not None:
+            self.partner.check()
         if self.library == "node":
             node_library()
             return
@@ -65,19 +73,24 @@ class Client:
                 )
 
 
+_RANGE = {"partition.assignment.strategy": "range"}
+_COOPERATIVE = {"partition.assignment.strategy": "cooperative-sticky"}
+_CONSUMER = Client("confluent-consumer", "confluent", {"group.protocol": "consumer"})
+_PLATFORMATIC = Client("platformatic", "node")
+
 CLIENTS = {
     client.name: client
     for client in (
-        Client("confluent-range", "confluent", {"partition.assignment.strategy": "range"}),
-        Client(
-            "confluent-cooperative",
-            "confluent",
-            {"partition.assignment.strategy": "cooperative-sticky"},
-        ),
-        Client("confluent-consumer", "confluent", {"group.protocol": "consumer"}),
+        Client("confluent-range", "confluent", _RANGE),
+        Client("confluent-cooperative", "confluent", _COOPERATIVE),
+        _CONSUMER,
         Client("aiokafka", "aiokafka"),
         Client("kafka-python", "kafka-python"),
-        Client("platformatic", "node"),
+        _PLATFORMATIC,
+        # Members of both protocols in one group, which changes from one to the other and back. Not
+        # sticky ones: what they add to assignments would be lost, so Kafka refuses the change.
+        Client("confluent-mixed", "confluent", _RANGE, partner=_CONSUMER),
+        Client("aiokafka-mixed", "aiokafka", partner=_PLATFORMATIC),
         Client("confluent-share", "confluent-share", is_share=True),
     )
 }

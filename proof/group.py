@@ -78,7 +78,7 @@ class Group:
         self._random = random.Random(f"{seed}/{client.name}")
         self._hosts = 0
         self._all: list[Host] = []
-        self.hosts = [self._new_host() for _ in range(HOSTS)]
+        self.hosts = [self._new_host(number) for number in range(HOSTS)]
         for host in self.hosts:
             self._start(host)
 
@@ -128,10 +128,10 @@ class Group:
             outages,
         )
 
-    def _new_host(self) -> Host:
+    def _new_host(self, number: int) -> Host:
         path = self._directory / f"{self.client.name}-{self._hosts}.jsonl"
         self._hosts += 1
-        host = Host(self.client, self._common, path)
+        host = Host(self.client.of_process(number), self._common, path)
         self._all.append(host)
         return host
 
@@ -157,5 +157,5 @@ class Group:
         for member in host.all_members:
             if member not in ended:
                 self.killed[member] = now
-        self.hosts[number] = self._new_host()
+        self.hosts[number] = self._new_host(number)
         self._start(self.hosts[number])
