@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -51,12 +51,10 @@ class Plan:
 
 def run(plan: Plan, broker: HeadraceBroker | ExternalBroker) -> Report:
     """Raises RuntimeError when the run itself breaks; what the broker does wrong is reported."""
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
-    admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(ADMIN_S)
+    _prepare(_admin(broker), plan.clients)
     writer = Writer(broker.bootstrap, TOPIC)
     groups: list[Group] = []
     try:
-        _prepare_share_groups(admin, [client for client in plan.clients if client.is_share])
         for client in plan.clients:  # one by one: those that were started are ended
             groups.append(Group(client, broker.bootstrap, TOPIC, plan.directory, plan.seed))
         tail = max(PARTITIONS * 10, int(plan.records * TAIL_SHARE))
@@ -65,6 +63,7 @@ def run(plan: Plan, broker: HeadraceBroker | ExternalBroker) -> Report:
         _let_all_read(groups, writer, tail, settled)
         log = writer.finish()
         ends = {partition: len(records) for partition, records in log.items()}
+        admin = _admin(broker)  # one that knew the broker before it was killed may wait for ever
         lags = _wait_for_lags(
             lambda group: _lag(broker.bootstrap, admin, group, ends), groups, settled
         )
@@ -112,16 +111,31 @@ def run(plan: Plan, broker: HeadraceBroker | ExternalBroker) -> Report:
     return report
 
 
-def _prepare_share_groups(admin: AdminClient, clients: Sequence[Client]) -> None:
-    """They read all that there is, and give no record up."""
+def _admin(broker: HeadraceBroker | ExternalBroker) -> AdminClient:
+    return AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
+
+
+def _prepare(admin: AdminClient, clients: Sequence[Client]) -> None:
+    """The topic; all groups read it from the start, and share groups give no record up.
+
+    Groups get the committed offset 0: without one librdkafka 2.16 asks for the beginning once more
+    whenever the assignment changes before it has its answer, and goes back there with each answer.
+    """
+    admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(ADMIN_S)
     for client in clients:
-        wanted = [
-            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-            for name, value in SHARE_GROUP.items()
-        ]
-        group = ConfigResource(ResourceType.GROUP, group_name(client), incremental_configs=wanted)
-        for done in admin.incremental_alter_configs([group]).values():
-            done.result(ADMIN_S)
+        name = group_name(client)
+        if client.is_share:
+            wanted = [
+                ConfigEntry(config, value, incremental_operation=AlterConfigOpType.SET)
+                for config, value in SHARE_GROUP.items()
+            ]
+            group = ConfigResource(ResourceType.GROUP, name, incremental_configs=wanted)
+            done = admin.incremental_alter_configs([group])[group]
+        else:
+            zero = [TopicPartition(TOPIC, partition, 0) for partition in range(PARTITIONS)]
+            asked = [ConsumerGroupTopicPartitions(name, zero)]
+            done = admin.alter_consumer_group_offsets(asked)[name]
+        done.result(ADMIN_S)
 
 
 def _churn(

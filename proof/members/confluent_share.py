@@ -29,6 +29,8 @@ class ShareMember(Member):
                 "client.id": self.name,
                 "share.acknowledgement.mode": "explicit",
                 "check.crcs": True,
+                # How long it waits for its farewell to be answered, should the broker die then.
+                "socket.timeout.ms": 10_000,
                 "reconnect.backoff.ms": 50,
                 "reconnect.backoff.max.ms": 500,
                 "log_level": 3,
