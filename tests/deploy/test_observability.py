@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, ShareConsumer
 from prometheus_client.parser import text_string_to_metric_families
 
 from headrace.groups.dead_letter import DeadLetterReason
@@ -64,8 +64,14 @@ def known() -> set[str]:
         while consumer.poll(0.2) is None:
             pass  # the test's own time limit ends it
         consumer.commit(asynchronous=False)
-        with urllib.request.urlopen(broker.http_url + "/metrics", timeout=10) as answer:  # noqa: S310
-            text = answer.read().decode()
+        sharing = ShareConsumer({"bootstrap.servers": broker.bootstrap, "group.id": "shared"})
+        sharing.subscribe(["t"])
+        text = ""
+        while "headrace_share_acquired_records{" not in text:
+            sharing.poll(0.3)
+            with urllib.request.urlopen(broker.http_url + "/metrics", timeout=10) as answer:  # noqa: S310
+                text = answer.read().decode()
+        sharing.close()
         consumer.close()
     names = set()
     for family in text_string_to_metric_families(text):
