@@ -38,6 +38,8 @@ TRANSPORT = {
     *("COORDINATOR_LOAD_IN_PROGRESS", "CoordinatorLoadInProgressError"),
     *("COORDINATOR_NOT_AVAILABLE", "CoordinatorNotAvailableError"),
     *("NOT_COORDINATOR", "NotCoordinatorError"),
+    # Said by librdkafka itself of acknowledgements while it knows no leader, never by our broker.
+    "NOT_LEADER_FOR_PARTITION",
     # What a broker that was killed has forgotten: who had acquired which records.
     *("INVALID_RECORD_STATE", "SHARE_SESSION_NOT_FOUND", "INVALID_SHARE_SESSION_EPOCH"),
 }
