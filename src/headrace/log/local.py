@@ -11,15 +11,14 @@ the active segment, count. What follows depends on the durability policy:
 `tail` is where the log ends, `readable` is the high watermark as a place; both are replaced whole,
 because the flusher reads `tail` from its thread.
 
-What must not enter: topics, file formats, what is done once in a while (`upkeep`).
+What must not enter: topics, file formats, what has to be synced (`syncing`), what is done once in
+a while (`upkeep`).
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 from headrace.log import upkeep
@@ -36,7 +35,6 @@ from headrace.log.contract import (
     TimestampedOffset,
 )
 from headrace.log.files import OpenFile
-from headrace.log.flusher import SyncJob, sync_job
 from headrace.log.marks import LogMark
 from headrace.log.producers import WrittenBatch
 from headrace.log.reader import Reader
@@ -45,6 +43,7 @@ from headrace.log.recovery import Recovered
 from headrace.log.resources import Resources
 from headrace.log.segment import Segment, Tail
 from headrace.log.segments import Segments
+from headrace.log.syncing import Syncing
 from headrace.log.writing import write_batch
 from headrace.wire.batch import check_from_producer, check_timestamps, stamp, stamp_append_time
 from headrace.wire.errors import ErrorCode, RequestError
@@ -97,19 +96,14 @@ class LocalLog:
         self.is_closing = False
         self._warned_ms = 0
         self._refusal: tuple[ErrorCode, str] | None = None
-        self._flusher = resources.flusher
-        self._mark = mark
+        self._has_flusher = resources.flusher is not None
+        self._syncing = Syncing(self, mark, new_directories)
         self._reader = Reader(resources, self.segments, config.index_interval_bytes)
         self._waiting: deque[tuple[int, AppendDone, Appended]] = deque()
         """Unanswered appends, each until the high watermark is at its offset. Its bound is that
         of the requests in flight, which the doors keep."""
         self._watchers: dict[int, Callable[[], None]] = {}
         self._watchers_made = 0
-        self._sealed_unsynced: tuple[Segment, ...] = ()
-        self._new_directories: tuple[str, ...] = tuple(new_directories)
-        self._queued = False
-        self._rounds_due = 0
-        self._rounds_over: asyncio.Event | None = None
         self._checkpointing: asyncio.Task[None] | None = None
 
     # Appending
@@ -161,7 +155,7 @@ class LocalLog:
 
     def _acknowledge(self, appended: Appended, acks: int, done: AppendDone | None) -> None:
         """A batch was written at the log's end: answer now, or when it is durable."""
-        if self._flusher is None:
+        if not self._has_flusher:
             self.readable = self.tail
             if done is not None and acks != ACKS_NONE:
                 done(appended)
@@ -173,8 +167,8 @@ class LocalLog:
                 self._waiting.append((self.tail[0], done, appended))
         elif acks == ACKS_LEADER and done is not None:
             done(appended)
-        if not self._queued:
-            self._queue_sync()
+        if not self._syncing.is_queued:
+            self._syncing.queue()
 
     def _answer_retry(self, first: WrittenBatch, acks: int, done: AppendDone | None) -> None:
         if done is None or acks == ACKS_NONE:
@@ -206,12 +200,8 @@ class LocalLog:
         except OSError as error:
             raise _storage_error(f"{segment.path} cannot be opened: {error}") from error
         if segment.size_bytes == 0:
-            self._has_new_file()
+            self._syncing.has_new_file()
         return file
-
-    def _has_new_file(self) -> None:
-        if self.directory not in self._new_directories:
-            self._new_directories = (self.directory, *self._new_directories)
 
     def _not_written(self, error: OSError) -> RequestError:
         """Nothing was appended. One warning a minute: producers try again."""
@@ -228,8 +218,7 @@ class LocalLog:
             active = self.segments.roll()
         except OSError as error:
             raise _storage_error(f"a new segment cannot be made: {error}") from error
-        self._sealed_unsynced = (*self._sealed_unsynced, sealed)
-        self._has_new_file()
+        self._syncing.sealed(sealed)
         next_offset = self.tail[0]
         if self.readable[0] == next_offset:
             self.readable = (next_offset, active, 0)
@@ -238,74 +227,18 @@ class LocalLog:
 
     # Durability
 
-    def begin_sync(self) -> SyncJob:
-        """In the flusher's thread. `_queued` falls before `tail` is read: a batch appended just
-        now is in this round or, since it finds `_queued` down, in the next."""
-        self._queued = False
-        tail = self.tail
-        files = []
-        for segment in (*self._sealed_unsynced, tail[1]):
-            file = segment.file
-            if file is not None:  # else it was synced, saved and closed
-                with contextlib.suppress(ValueError):
-                    files.append(file.acquire())
-        return SyncJob(tail, files, self._new_directories)
-
-    def mark_synced(self, job: SyncJob) -> None:
-        """In the flusher's thread, when the job is done."""
-        _, segment, position = job.tail
-        self._mark.set(segment.base_offset, position)
-
-    def end_sync(self, job: SyncJob, error: OSError | None) -> None:
-        """On the loop."""
-        _release(job)
-        self._rounds_due -= 1
-        if self._rounds_due == 0 and self._rounds_over is not None:
-            self._rounds_over.set()
-        if error is not None:
-            self.go_offline(f"{self.directory} is offline, a sync failed: {error}")
-        if not self.failed:
-            self._synced(job)
-            self._advance(job.tail)
+    def wait_until_durable(self, done: AppendDone) -> None:
+        """Call `done` when the high watermark is where the log ends now."""
+        nowhere = Appended(-1, -1, -1, self.start_offset, False)
+        self._waiting.append((self.tail[0], done, nowhere))
 
     async def durable(self) -> None:
         """Wait until what has been appended by now is on the disk. Raises RequestError."""
         if self.failed:
             self.check()
-        if self._flusher is None:
-            job = self.begin_sync()
-            try:
-                await self.resources.tend(sync_job, job)
-            except OSError as error:
-                self.go_offline(f"{self.directory} is offline, a sync failed: {error}")
-                self.check()
-            finally:
-                _release(job)
-            self._synced(job)
-        elif self.readable[0] < self.tail[0] or self._new_directories:
-            future: asyncio.Future[Appended | RequestError] = self.resources.loop.create_future()
-            nowhere = Appended(-1, -1, -1, self.start_offset, False)
-            self._waiting.append((self.tail[0], partial(_settle, future), nowhere))
-            self._queue_sync()
-            outcome = await future
-            if isinstance(outcome, RequestError):
-                raise outcome
+        await self._syncing.durable()
 
-    def _queue_sync(self) -> None:
-        if not self._queued and self._flusher is not None:
-            self._queued = True
-            self._rounds_due += 1
-            self._flusher.put(self)
-
-    def _synced(self, job: SyncJob) -> None:
-        """The job's files and directories need no further sync."""
-        self._sealed_unsynced = tuple(
-            segment for segment in self._sealed_unsynced if segment.end_offset > job.tail[0]
-        )
-        if self._new_directories is job.directories:
-            self._new_directories = ()
-
-    def _advance(self, tail: Tail) -> None:
+    def advance(self, tail: Tail) -> None:
         """The high watermark is at `tail`: answer those who waited for it."""
         self.readable = self.tail if tail[0] == self.tail[0] else tail
         high_watermark = tail[0]
@@ -351,9 +284,7 @@ class LocalLog:
 
     async def sync_rounds_over(self) -> None:
         """Wait until no flusher's thread works for this log."""
-        if self._rounds_due:
-            self._rounds_over = asyncio.Event()
-            await self._rounds_over.wait()
+        await self._syncing.rounds_over()
 
     # Reading
 
@@ -416,9 +347,7 @@ class LocalLog:
         newly = [segment for segment in dropped if not segment.dropped]
         self.segments.drop(newly)
         self.doomed += newly
-        self._sealed_unsynced = tuple(
-            segment for segment in self._sealed_unsynced if not segment.dropped
-        )
+        self._syncing.forget_dropped()
         for segment in dropped:
             self.resources.sealed.close(segment)
             segment.close_file()
@@ -435,18 +364,6 @@ class LocalLog:
 
     async def close(self) -> None:
         await asyncio.shield(upkeep.close(self))
-
-
-def _release(job: SyncJob) -> None:
-    for file in job.files:
-        file.release()
-
-
-def _settle(
-    future: "asyncio.Future[Appended | RequestError]", outcome: Appended | RequestError
-) -> None:
-    if not future.done():
-        future.set_result(outcome)
 
 
 def _storage_error(message: str) -> RequestError:
