@@ -3,10 +3,11 @@
 So one damaged partition neither stops the broker nor is mistaken for an empty one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from headrace.log.contract import (
+    Aborted,
     AppendDone,
     LogConfig,
     LogOffsets,
@@ -15,6 +16,7 @@ from headrace.log.contract import (
     TimestampedOffset,
 )
 from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.markers import Marker
 
 __all__ = ["OfflineLog"]
 
@@ -31,7 +33,18 @@ class OfflineLog:
     def append(self, batch: memoryview, acks: int, done: AppendDone | None) -> None:
         self._refuse()
 
-    async def read(self, offset: int, size_bytes_max: int, *, at_least_one: bool) -> Slice:
+    def append_marker(self, marker: Marker, done: AppendDone) -> None:
+        self._refuse()
+
+    def is_in_transaction(self, producer_id: int, producer_epoch: int) -> bool:
+        return False
+
+    async def read(
+        self, offset: int, size_bytes_max: int, *, at_least_one: bool, committed: bool = False
+    ) -> Slice:
+        self._refuse()
+
+    def aborted_between(self, start: int, end: int) -> Sequence[Aborted]:
         self._refuse()
 
     def offsets(self) -> LogOffsets:

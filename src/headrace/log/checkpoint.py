@@ -7,13 +7,14 @@ every so many bytes, when the log's start moves, and on close; never in place. T
 
     byte  field                 type
     0     magic                 4 bytes, "HRCP"
-    4     version               u32, 1
+    4     version               u32, 2; 1 had no transactions
     8     log start offset      i64
     16    recovery offset       i64, the next offset at the recovery point
     24    segments              u32, then each: base offset i64, end offset i64, bytes i64,
                                 greatest timestamp i64, first append i64 (ms). The recovery
                                 point is the end of the last one
     ...   producers             see `producers`
+    ...   transactions          see `transactions`
     end-4 crc                   u32, CRC-32C of everything before it
 
 A checkpoint that is missing or damaged costs a scan of the whole log; the log then starts at its
@@ -28,6 +29,7 @@ from typing import Final
 from headrace.log import platform
 from headrace.log.producers import ProducerTable
 from headrace.log.segment import SegmentFacts
+from headrace.log.transactions import Transactions
 from headrace.wire.crc import crc32c
 
 __all__ = ["CHECKPOINT_NAME", "TEMPORARY_SUFFIX", "Checkpoint", "write_durably"]
@@ -36,7 +38,8 @@ CHECKPOINT_NAME: Final = "checkpoint"
 TEMPORARY_SUFFIX: Final = ".tmp"
 
 _MAGIC: Final = b"HRCP"
-_VERSION: Final = 1
+_VERSION: Final = 2
+_VERSION_WITHOUT_TRANSACTIONS: Final = 1
 _HEADER: Final = struct.Struct("<4sIqqI")
 _SEGMENT: Final = struct.Struct("<qqqqq")
 _CRC: Final = struct.Struct("<I")
@@ -59,6 +62,7 @@ class Checkpoint:
         ]
         parts.extend(_SEGMENT.pack(*facts) for facts in self.segments)
         parts.append(self.producers.encode())
+        parts.append(self.producers.transactions.encode())
         body = b"".join(parts)
         return body + _CRC.pack(crc32c(memoryview(body)))
 
@@ -69,15 +73,17 @@ class Checkpoint:
         if end < _HEADER.size or crc32c(memoryview(data)[:end]) != _CRC.unpack_from(data, end)[0]:
             raise ValueError("the checkpoint does not match its CRC")
         magic, version, start, recovery, count = _HEADER.unpack_from(data)
-        if magic != _MAGIC or version != _VERSION:
-            raise ValueError(f"not a checkpoint of version {_VERSION}")
+        if magic != _MAGIC or version not in (_VERSION_WITHOUT_TRANSACTIONS, _VERSION):
+            raise ValueError(f"not a checkpoint of version {_VERSION} or older")
         try:
             position = _HEADER.size
             segments = []
             for _ in range(count):
                 segments.append(SegmentFacts._make(_SEGMENT.unpack_from(data, position)))
                 position += _SEGMENT.size
-            producers, position = ProducerTable.decode(data, position)
+            producers, position = ProducerTable.decode(data, position, version)
+            if version > _VERSION_WITHOUT_TRANSACTIONS:
+                producers.transactions, position = Transactions.decode(data, position)
         except struct.error as error:
             raise ValueError(f"the checkpoint ends early: {error}") from error
         if position != end:

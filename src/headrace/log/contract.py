@@ -6,11 +6,12 @@ every implementation must keep. The vocabulary is bytes, offsets and time; what 
 topic names, groups, sockets, requests.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from headrace.wire.errors import RequestError
+from headrace.wire.markers import Marker
 
 __all__ = [
     "ACKS_ALL",
@@ -19,6 +20,7 @@ __all__ = [
     "EARLIEST",
     "LATEST",
     "MAX_TIMESTAMP",
+    "Aborted",
     "AppendDone",
     "Appended",
     "CorruptLogError",
@@ -60,7 +62,8 @@ AppendDone = Callable[[Appended | RequestError], None]
 
 class LogOffsets(NamedTuple):
     """`start <= last_stable <= high_watermark <= end`; all are next offsets, so the last readable
-    record is at `high_watermark - 1`."""
+    record is at `high_watermark - 1`, and the last one that readers of committed data may have at
+    `last_stable - 1`: there the first transaction begins whose end cannot be read yet."""
 
     start: int
     last_stable: int
@@ -81,6 +84,8 @@ class Slice(NamedTuple):
     cold: bool
     """Whether the bytes may be missing from the page cache: warm them off the loop first."""
     release: Callable[[], None]
+    next_offset: int = -1
+    """The one after the last record; -1 when the slice is empty."""
 
 
 class SyncRound(NamedTuple):
@@ -93,6 +98,13 @@ class SyncRound(NamedTuple):
     readable was behind written."""
     failed: int
     """Logs whose sync failed."""
+
+
+class Aborted(NamedTuple):
+    """From `first_offset` to its next marker, records of `producer_id` do not count."""
+
+    producer_id: int
+    first_offset: int
 
 
 class TimestampedOffset(NamedTuple):
@@ -108,7 +120,10 @@ class ProducerSnapshot(NamedTuple):
     producer_epoch: int
     last_sequence: int
     last_timestamp_ms: int
+    coordinator_epoch: int
+    """Of the last transaction marker; -1 before the first."""
     current_txn_start_offset: int
+    """-1 when no transaction of the producer is open here."""
 
 
 @dataclass(slots=True)
@@ -150,20 +165,42 @@ class PartitionLog(Protocol):
         for ACKS_LEADER when they are written, with a RequestError if a write or sync fails. For
         ACKS_NONE it may be None. It may be called before `append` returns, and must not raise.
 
-        A retry within the producer's last five batches gives the first Appended again.
+        A retry within the producer's last five batches gives the first Appended again. A
+        transactional batch begins its producer's transaction here, or goes on with it; whether
+        there may be one is the caller's to know.
         Raises RequestError: what check_from_producer raises, OUT_OF_ORDER_SEQUENCE_NUMBER,
-        INVALID_PRODUCER_EPOCH, INVALID_TIMESTAMP (see LogConfig), RECORD_LIST_TOO_LARGE (larger
-        than a segment), KAFKA_STORAGE_ERROR (disk full or failed; nothing was appended).
+        INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE (outside of the producer's open transaction),
+        INVALID_TIMESTAMP (see LogConfig), RECORD_LIST_TOO_LARGE (larger than a segment),
+        POLICY_VIOLATION (too many aborted transactions to begin another), KAFKA_STORAGE_ERROR
+        (disk full or failed; nothing was appended).
         """
 
-    async def read(self, offset: int, size_bytes_max: int, *, at_least_one: bool) -> Slice:
-        """Whole batches from the one that holds `offset` up to the high watermark, at most
-        `size_bytes_max`; with `at_least_one` the first batch comes even if it is larger.
+    def append_marker(self, marker: Marker, done: AppendDone) -> None:
+        """End the producer's transaction here. `done` is called once, when that is as durable as
+        the policy promises, or with a RequestError; perhaps before this returns. A marker that
+        ends nothing and fences nobody is not written: `done` hears of `base_offset` -1.
+
+        Raises RequestError: INVALID_PRODUCER_EPOCH for one older than the producer's last,
+        TRANSACTION_COORDINATOR_FENCED, KAFKA_STORAGE_ERROR.
+        """
+
+    def is_in_transaction(self, producer_id: int, producer_epoch: int) -> bool:
+        """Whether this producer has a transaction open here, in this epoch."""
+
+    async def read(
+        self, offset: int, size_bytes_max: int, *, at_least_one: bool, committed: bool = False
+    ) -> Slice:
+        """Whole batches from the one that holds `offset` up to the high watermark (for
+        `committed` data up to the last stable offset), at most `size_bytes_max`; with
+        `at_least_one` the first batch comes even if it is larger.
 
         Raises RequestError: OFFSET_OUT_OF_RANGE below `start` or above `high_watermark`,
         CORRUPT_MESSAGE where a batch at `offset` should be and is not, KAFKA_STORAGE_ERROR when
         the disk does not give it. Records are not checked: their CRC goes with them.
         """
+
+    def aborted_between(self, start: int, end: int) -> Sequence[Aborted]:
+        """The aborted transactions with records or marker in [start, end), by first offset."""
 
     def offsets(self) -> LogOffsets:
         """Where the log is now. Raises RequestError when it is offline or closed."""

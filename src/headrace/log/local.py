@@ -26,6 +26,7 @@ from headrace.log.contract import (
     ACKS_ALL,
     ACKS_LEADER,
     ACKS_NONE,
+    Aborted,
     AppendDone,
     Appended,
     LogConfig,
@@ -44,9 +45,17 @@ from headrace.log.resources import Resources
 from headrace.log.segment import Segment, Tail
 from headrace.log.segments import Segments
 from headrace.log.syncing import Syncing
+from headrace.log.transactions import ABORTED_MAX
 from headrace.log.writing import write_batch
-from headrace.wire.batch import check_from_producer, check_timestamps, stamp, stamp_append_time
+from headrace.wire.batch import (
+    ATTRIBUTE_TRANSACTIONAL,
+    check_from_producer,
+    check_timestamps,
+    stamp,
+    stamp_append_time,
+)
 from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.markers import Marker, build_marker
 
 __all__ = ["LocalLog"]
 
@@ -118,7 +127,8 @@ class LocalLog:
             if retry_of is not None:
                 self._answer_retry(retry_of, acks, done)
                 return
-        size = len(batch)
+            if header.attributes & ATTRIBUTE_TRANSACTIONAL:
+                self._check_room_for_transaction(header.producer_id)
         config = self.config
         append_time_ms = -1
         now_ms = self.resources.now_ms()
@@ -129,8 +139,37 @@ class LocalLog:
         else:
             earliest_ms = now_ms - config.timestamp_before_max_ms
             check_timestamps(header, earliest_ms, now_ms + config.timestamp_after_max_ms)
+        base_offset = self.tail[0]
+        self._write(batch, header.records_count, max_timestamp, now_ms)
+        if is_idempotent:
+            self.producer_table.record(header, base_offset, append_time_ms, now_ms)
+        last_offset = base_offset + header.last_offset_delta
+        appended = Appended(base_offset, last_offset, append_time_ms, self.start_offset, False)
+        self._acknowledge(appended, acks, done)
+
+    def append_marker(self, marker: Marker, done: AppendDone) -> None:
+        self.check()
+        table = self.producer_table
+        if not table.check_marker(marker):
+            if self.readable[0] == self.tail[0]:
+                done(Appended(-1, -1, -1, self.start_offset, False))
+            else:  # what it would have ended was ended, and that may not be durable yet
+                self.wait_for_round(done)
+            return
+        now_ms = self.resources.now_ms()
+        offset = self.tail[0]
+        self._write(memoryview(build_marker(marker, now_ms)), 1, now_ms, now_ms)
+        table.end(marker, offset, now_ms)
+        self._acknowledge(Appended(offset, offset, -1, self.start_offset, False), ACKS_ALL, done)
+
+    def is_in_transaction(self, producer_id: int, producer_epoch: int) -> bool:
+        return self.producer_table.is_in_transaction(producer_id, producer_epoch)
+
+    def _write(self, batch: memoryview, count: int, max_timestamp: int, now_ms: int) -> None:
+        """Put a batch of `count` offsets at the log's end. Raises RequestError."""
+        size = len(batch)
         segment = self.segments.active
-        if segment.size_bytes + size > config.segment_bytes:
+        if segment.size_bytes + size > self.config.segment_bytes:
             segment = self._segment_for(size)
         file = segment.file or self._open_active()
         base_offset = self.tail[0]
@@ -141,22 +180,27 @@ class LocalLog:
             write_batch(file.fd, batch, position)
         except OSError as error:
             raise self._not_written(error) from error
-        next_offset = base_offset + header.records_count
-        segment.add(
-            position, end, base_offset, next_offset, max_timestamp, config.index_interval_bytes
-        )
+        next_offset = base_offset + count
+        interval_bytes = self.config.index_interval_bytes
+        segment.add(position, end, base_offset, next_offset, max_timestamp, interval_bytes)
         if position == 0:
             segment.first_append_ms = now_ms
-        if is_idempotent:
-            self.producer_table.record(header, base_offset, append_time_ms, now_ms)
         self.tail = (next_offset, segment, end)
-        appended = Appended(base_offset, next_offset - 1, append_time_ms, self.start_offset, False)
-        self._acknowledge(appended, acks, done)
+
+    def _check_room_for_transaction(self, producer_id: int) -> None:
+        transactions = self.producer_table.transactions
+        if transactions.is_full() and not transactions.is_open(producer_id):
+            raise RequestError(
+                ErrorCode.POLICY_VIOLATION,
+                f"the partition keeps {ABORTED_MAX} aborted transactions; it takes new ones when "
+                "retention has removed some",
+            )
 
     def _acknowledge(self, appended: Appended, acks: int, done: AppendDone | None) -> None:
         """A batch was written at the log's end: answer now, or when it is durable."""
         if not self._has_flusher:
             self.readable = self.tail
+            self.producer_table.transactions.readable_to(self.tail[0])
             if done is not None and acks != ACKS_NONE:
                 done(appended)
             if self._watchers:
@@ -227,8 +271,8 @@ class LocalLog:
 
     # Durability
 
-    def wait_until_durable(self, done: AppendDone) -> None:
-        """Call `done` when the high watermark is where the log ends now."""
+    def wait_for_round(self, done: AppendDone) -> None:
+        """Call `done`, of nothing appended, when a round has made all durable that is here now."""
         nowhere = Appended(-1, -1, -1, self.start_offset, False)
         self._waiting.append((self.tail[0], done, nowhere))
 
@@ -242,6 +286,7 @@ class LocalLog:
         """The high watermark is at `tail`: answer those who waited for it."""
         self.readable = self.tail if tail[0] == self.tail[0] else tail
         high_watermark = tail[0]
+        self.producer_table.transactions.readable_to(high_watermark)
         waiting = self._waiting
         while waiting and waiting[0][0] <= high_watermark:
             _, done, appended = waiting.popleft()
@@ -288,7 +333,9 @@ class LocalLog:
 
     # Reading
 
-    async def read(self, offset: int, size_bytes_max: int, *, at_least_one: bool) -> Slice:
+    async def read(
+        self, offset: int, size_bytes_max: int, *, at_least_one: bool, committed: bool = False
+    ) -> Slice:
         self.check()
         readable = self.readable
         if not self.start_offset <= offset <= readable[0]:
@@ -296,14 +343,27 @@ class LocalLog:
                 ErrorCode.OFFSET_OUT_OF_RANGE,
                 f"offset {offset} is not in {self.start_offset} to {readable[0]}",
             )
+        unstable = self.producer_table.transactions.first_unstable
+        if committed and unstable < readable[0]:
+            if offset >= unstable:
+                return EMPTY_SLICE
+            readable = await self._reader.place_of(unstable, readable)
         if offset == readable[0]:
             return EMPTY_SLICE
         return await self._reader.read(offset, size_bytes_max, readable, at_least_one=at_least_one)
 
     def offsets(self) -> LogOffsets:
         self.check()
-        high_watermark = self.readable[0]
-        return LogOffsets(self.start_offset, high_watermark, high_watermark, self.tail[0])
+        start, high_watermark = self.start_offset, self.readable[0]
+        last_stable = self.producer_table.transactions.first_unstable
+        if last_stable >= high_watermark:
+            last_stable = high_watermark
+        elif last_stable < start:
+            last_stable = start
+        return LogOffsets(start, last_stable, high_watermark, self.tail[0])
+
+    def aborted_between(self, start: int, end: int) -> Sequence[Aborted]:
+        return self.producer_table.transactions.aborted_between(start, end)
 
     def readable_bytes_after(self, offset: int) -> int:
         return self._reader.bytes_between(max(offset, self.start_offset), self.readable)
@@ -344,6 +404,7 @@ class LocalLog:
     def start_moved(self, offset: int, dropped: list[Segment]) -> None:
         """The start is at `offset`; the `dropped` segments before it are no longer read."""
         self.start_offset = offset
+        self.producer_table.transactions.forget_before(offset)
         newly = [segment for segment in dropped if not segment.dropped]
         self.segments.drop(newly)
         self.doomed += newly

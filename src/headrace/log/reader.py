@@ -74,7 +74,24 @@ class Reader:
         self._remember(cut.next_offset, segment, cut.end)
         size = cut.end - cut.position
         cold = not hot and not platform.is_cached(file.fd, cut.position, size)
-        return Slice(file.fd, cut.position, size, cold, file.release)
+        return Slice(file.fd, cut.position, size, cold, file.release, cut.next_offset)
+
+    async def place_of(self, offset: int, readable: Tail) -> Tail:
+        """Where the batch that begins at `offset`, somewhere below the high watermark, lies.
+        Raises as `read`."""
+        segment, position = self._hints.get(offset, _NOWHERE)
+        if segment is None or position == segment.size_bytes:
+            segment = self._segments.find(offset)
+            file = await self._opened(segment)
+            try:
+                limit = readable[2] if segment is readable[1] else segment.size_bytes
+                wanted = Wanted(offset, -1, 0, False, limit, readable[0])
+                cut, _ = await self._cut(segment, file.fd, wanted)
+            finally:
+                file.release()
+            position = cut.position
+            self._remember(offset, segment, position)
+        return offset, segment, position
 
     def bytes_between(self, offset: int, readable: Tail) -> int:
         """About how many bytes lie from `offset` on to the high watermark."""

@@ -36,7 +36,10 @@ from headrace.log.indexing import load_index
 from headrace.log.marks import Mark
 from headrace.log.producers import ProducerTable
 from headrace.log.scanning import Scan, find_batch, has_lost_sector, scan, stray_offset
-from headrace.log.segment import DELETED_LOG_SUFFIX, LOG_SUFFIX, Segment, reader_of
+from headrace.log.segment import DELETED_LOG_SUFFIX, LOG_SUFFIX, Placed, Segment, reader_of
+from headrace.wire.batch import ATTRIBUTE_CONTROL, BatchHeader
+from headrace.wire.errors import MalformedError
+from headrace.wire.markers import Marker, read_marker
 
 __all__ = ["NO_MARK", "Recovered", "recover"]
 
@@ -82,6 +85,9 @@ def recover(
         segment.start_bytes = start_bytes
         start_bytes += segment.size_bytes
     start_offset = max(checkpoint.log_start_offset, segments[0].base_offset)
+    transactions = checkpoint.producers.transactions
+    transactions.readable_to(active.end_offset)
+    transactions.forget_before(start_offset)
     return Recovered(
         start_offset, segments, checkpoint.producers, tail.scanned_bytes, tail.cut_bytes
     )
@@ -214,7 +220,7 @@ class _Tail:
             platform.drop_cached(fd)
             for header, placed in scan(fd, start, segment.end_offset, self._size(segment), outcome):
                 segment.add(*placed, interval_bytes)
-                self._producers.replay(header, now_ms)
+                self._producers.replay(header, now_ms, _marker_of(fd, header, placed))
         finally:
             os.close(fd)
         self.scanned_bytes += segment.size_bytes - start
@@ -276,6 +282,19 @@ class _Tail:
                 if first is not None:
                     return f"{segment.path} holds valid batches"
         return None
+
+
+def _marker_of(fd: int, header: BatchHeader, placed: Placed) -> Marker | None:
+    """The transaction marker, if the batch at this place is one. Raises CorruptLogError."""
+    if not header.attributes & ATTRIBUTE_CONTROL:
+        return None
+    batch = platform.pread(fd, header.size_bytes, placed.position)
+    try:
+        return read_marker(batch, header.producer_id, header.producer_epoch)
+    except MalformedError as error:
+        raise CorruptLogError(
+            f"the control batch at offset {header.base_offset} cannot be read: {error}"
+        ) from error
 
 
 def _remove(segment: Segment) -> None:

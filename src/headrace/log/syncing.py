@@ -117,7 +117,7 @@ class Syncing:
             self._synced(job)
         elif log.readable[0] < log.tail[0] or self._directories:
             future: asyncio.Future[Appended | RequestError] = log.resources.loop.create_future()
-            log.wait_until_durable(partial(_settle, future))
+            log.wait_for_round(partial(_settle, future))
             self.queue()
             outcome = await future
             if isinstance(outcome, RequestError):

@@ -1,0 +1,160 @@
+"""The transactions of one partition: which are open, and which of the ended ones were aborted.
+
+Pure: no clock, no disk. A transaction is open here from its first batch to its marker. Readers of
+committed data stop at the first batch of the oldest one that is open, or whose marker is not yet
+readable: the last stable offset. Of the ended ones the aborted are remembered, since their
+records stay in the log: a reader is told which of those it was given never happened.
+
+In a checkpoint (`encode`, `decode`; little-endian):
+
+    open       u32, then each: producer id i64, first offset i64, in the order of first offsets
+    aborted    u32, then each: producer id i64, first offset i64, marker's offset i64, last stable
+               offset when the marker was written i64, in the order of markers
+"""
+
+import struct
+import sys
+from array import array
+from collections import deque
+from typing import Final
+
+from headrace.log.contract import Aborted
+
+__all__ = ["ABORTED_MAX", "Transactions"]
+
+ABORTED_MAX: Final = 1_000_000
+"""Aborted transactions remembered a partition, 32 bytes each. A partition that holds so many takes
+no new transactions until retention has removed some."""
+
+_COUNT: Final = struct.Struct("<I")
+_OPEN: Final = struct.Struct("<qq")
+_FIELDS: Final = 4
+_MARKER_AT: Final = 2
+_NONE_OPEN: Final = 2**63 - 1
+
+
+class Transactions:
+    """Offsets only ever grow: `begin` and `end` are called in the order of the log."""
+
+    __slots__ = ("_aborted", "_ended", "_open", "first_unstable")
+
+    def __init__(self) -> None:
+        self._open: dict[int, int] = {}
+        """Producer id -> first offset; the oldest comes first."""
+        self._ended: deque[tuple[int, int]] = deque()
+        """(first offset, marker's offset) of those whose marker is not readable yet."""
+        self._aborted = array("q")
+        self.first_unstable = _NONE_OPEN
+        """Where the first transaction begins that is not ended and readable; beyond any log when
+        there is none."""
+
+    def is_open(self, producer_id: int) -> bool:
+        return producer_id in self._open
+
+    def first_offset(self, producer_id: int) -> int:
+        """Of the producer's open transaction; -1 if it has none."""
+        return self._open.get(producer_id, -1)
+
+    def open_count(self) -> int:
+        return len(self._open)
+
+    def open_producers(self) -> list[int]:
+        return list(self._open)
+
+    def is_full(self) -> bool:
+        return len(self._aborted) >= ABORTED_MAX * _FIELDS
+
+    def begin(self, producer_id: int, offset: int) -> None:
+        """A transactional batch was written at `offset`; the first one begins the transaction."""
+        if producer_id not in self._open:
+            self._open[producer_id] = offset
+            if self.first_unstable == _NONE_OPEN:
+                self.first_unstable = offset
+
+    def end(self, producer_id: int, marker_offset: int, *, commit: bool) -> None:
+        """A marker was written: what is open of the producer ends, as soon as that is readable."""
+        first = self._open.pop(producer_id, -1)
+        if first < 0:
+            return
+        self._ended.append((first, marker_offset))
+        if not commit:
+            # Of the transactions that end later, none begins before this.
+            still_open = next(iter(self._open.values()), marker_offset + 1)
+            self._aborted.extend((producer_id, first, marker_offset, still_open))
+
+    def readable_to(self, high_watermark: int) -> None:
+        """Everything before `high_watermark` can be read now, markers included."""
+        ended = self._ended
+        if not ended or ended[0][1] >= high_watermark:
+            return
+        while ended and ended[0][1] < high_watermark:
+            ended.popleft()
+        oldest_open = next(iter(self._open.values()), _NONE_OPEN)
+        self.first_unstable = min((first for first, _ in ended), default=oldest_open)
+        self.first_unstable = min(self.first_unstable, oldest_open)
+
+    def aborted_between(self, start: int, end: int) -> list[Aborted]:
+        """The aborted transactions with records or marker in [start, end), by first offset."""
+        table = self._aborted
+        at = self._first_with_marker_from(start) * _FIELDS
+        found = []
+        while at < len(table):
+            producer_id, first, _, stable = table[at : at + _FIELDS]
+            if first < end:
+                found.append(Aborted(producer_id, first))
+            if stable >= end:
+                break
+            at += _FIELDS
+        found.sort(key=lambda aborted: aborted.first_offset)
+        return found
+
+    def forget_before(self, start: int) -> None:
+        """The log begins at `start` now."""
+        count = self._first_with_marker_from(start)
+        if count:
+            del self._aborted[: count * _FIELDS]
+
+    def encode(self) -> bytes:
+        parts = [_COUNT.pack(len(self._open))]
+        parts.extend(_OPEN.pack(*transaction) for transaction in self._open.items())
+        parts.append(_COUNT.pack(len(self._aborted) // _FIELDS))
+        parts.append(_little_endian(self._aborted).tobytes())
+        return b"".join(parts)
+
+    @classmethod
+    def decode(cls, data: bytes, position: int) -> "tuple[Transactions, int]":
+        """The transactions and the position after them. Raises struct.error if `data` ends before
+        that."""
+        found = cls()
+        (count,) = _COUNT.unpack_from(data, position)
+        position += _COUNT.size
+        for _ in range(count):
+            found.begin(*_OPEN.unpack_from(data, position))
+            position += _OPEN.size
+        (count,) = _COUNT.unpack_from(data, position)
+        position += _COUNT.size
+        size = count * _FIELDS * found._aborted.itemsize
+        if position + size > len(data):
+            raise struct.error(f"{count} aborted transactions in {len(data) - position} bytes")
+        found._aborted.frombytes(data[position : position + size])
+        found._aborted = _little_endian(found._aborted)
+        return found, position + size
+
+    def _first_with_marker_from(self, offset: int) -> int:
+        """The place of the first aborted transaction with a marker at or after `offset`."""
+        low, high = 0, len(self._aborted) // _FIELDS
+        while low < high:
+            middle = (low + high) // 2
+            if self._aborted[middle * _FIELDS + _MARKER_AT] < offset:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+def _little_endian(numbers: "array[int]") -> "array[int]":
+    if sys.byteorder == "little":
+        return numbers
+    swapped = array("q", numbers)
+    swapped.byteswap()
+    return swapped

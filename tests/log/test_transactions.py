@@ -1,0 +1,324 @@
+"""Transactions in one partition: what readers of committed data may see, also after a crash."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.log import transactions
+from headrace.log.checkpoint import Checkpoint
+from headrace.log.contract import Aborted, Appended
+from headrace.log.producers import EXPIRY_MS
+from headrace.log.transactions import Transactions
+from headrace.wire.batch import peek
+from headrace.wire.crc import crc32c
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.markers import Marker
+
+
+def in_transaction(lab, producer_id: int, sequence: int, epoch: int = 0, count: int = 1):
+    values = [b"v"] * count
+    return lab.batch(*values, producer=(producer_id, epoch, sequence), transactional=True)
+
+
+async def end(log, producer_id: int, *, commit: bool, epoch: int = 0) -> Appended:
+    future = asyncio.get_running_loop().create_future()
+    log.append_marker(Marker(producer_id, epoch, 0, commit), future.set_result)
+    outcome = await future
+    if isinstance(outcome, RequestError):
+        raise outcome
+    return outcome
+
+
+async def committed_offsets(lab, log) -> list[int]:
+    """What a reader of committed data is left with, as clients work it out."""
+    found = []
+    offset = log.offsets().start
+    while True:
+        piece = await log.read(offset, 200, at_least_one=True, committed=True)
+        piece.release()
+        if not piece.size_bytes:
+            return found
+        data = await lab.read_bytes(log, offset, piece.size_bytes)
+        aborted = list(log.aborted_between(offset, piece.next_offset))
+        gone = set()
+        for batch in lab.split(data):
+            header = peek(batch)
+            while aborted and aborted[0].first_offset <= header.last_offset:
+                gone.add(aborted.pop(0).producer_id)
+            if header.attributes & 0x20:
+                gone.discard(header.producer_id)
+            elif not (header.attributes & 0x10 and header.producer_id in gone):
+                found += range(header.base_offset, header.next_offset)
+        offset = piece.next_offset
+
+
+# The table
+
+
+class Model:
+    """The same told slowly: every transaction that ever was."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, int] = {}
+        self.ended: list[tuple[int, int, int, bool]] = []
+
+    def unstable(self, high_watermark: int) -> int:
+        ended = [first for _, first, marker, _ in self.ended if marker >= high_watermark]
+        return min([*self.open.values(), *ended, 2**63 - 1])
+
+    def aborted(self, start: int, end: int) -> list[Aborted]:
+        return sorted(
+            (
+                Aborted(producer, first)
+                for producer, first, marker, commit in self.ended
+                if not commit and marker >= start and first < end
+            ),
+            key=lambda aborted: aborted.first_offset,
+        )
+
+
+@given(st.data())
+@settings(max_examples=80)
+def test_the_table_says_what_all_transactions_together_say(data):
+    table, model = Transactions(), Model()
+    offset = high_watermark = 0
+    for _ in range(data.draw(st.integers(1, 30))):
+        producer = data.draw(st.integers(0, 3))
+        match data.draw(st.sampled_from("bbeerfs")):
+            case "b":
+                table.begin(producer, offset)
+                model.open.setdefault(producer, offset)
+                offset += data.draw(st.integers(1, 3))
+            case "e":
+                commit = data.draw(st.booleans())
+                table.end(producer, offset, commit=commit)
+                if producer in model.open:
+                    model.ended.append((producer, model.open.pop(producer), offset, commit))
+                offset += 1
+            case "r":
+                high_watermark = data.draw(st.integers(high_watermark, offset))
+                table.readable_to(high_watermark)
+            case "f":
+                start = data.draw(st.integers(0, high_watermark))
+                table.forget_before(start)
+                model.ended = [kept for kept in model.ended if kept[2] >= start]
+            case _:
+                table.readable_to(offset)
+                high_watermark = offset
+                table, end_at = Transactions.decode(b"x" + table.encode(), 1)
+                assert end_at == len(table.encode()) + 1
+        if high_watermark == offset:
+            table.readable_to(high_watermark)
+        assert table.first_unstable == model.unstable(high_watermark)
+    low = data.draw(st.integers(0, offset))
+    high = data.draw(st.integers(low, offset))
+    assert table.aborted_between(low, high) == model.aborted(low, high)
+
+
+def test_a_checkpoint_of_version_1_has_no_transactions():
+    data = bytearray(Checkpoint().encode())
+    body = data[:-12]  # without the counts of open and aborted ones, and the CRC
+    body[4] = 1
+    read = Checkpoint.decode(bytes(body) + _crc(body))
+    assert read.producers.transactions.open_count() == 0
+    body[4] = 3
+    with pytest.raises(ValueError, match="version"):
+        Checkpoint.decode(bytes(body) + _crc(body))
+
+
+def _crc(body: bytearray) -> bytes:
+    return crc32c(memoryview(body)).to_bytes(4, "little")
+
+
+# The log
+
+
+def test_committed_readers_stop_at_the_first_open_transaction(lab):
+    async def scenario(log):
+        await lab.put(log, lab.batch())
+        await lab.put(log, in_transaction(lab, 1, 0))
+        await lab.put(log, in_transaction(lab, 2, 0))
+        await lab.put(log, lab.batch())
+        assert log.offsets()[1:3] == (1, 4)
+        assert await committed_offsets(lab, log) == [0]
+        await end(log, 1, commit=True)
+        assert log.offsets().last_stable == 2
+        assert await committed_offsets(lab, log) == [0, 1]
+        await end(log, 2, commit=False)
+        assert log.offsets()[1:3] == (6, 6)
+        assert await committed_offsets(lab, log) == [0, 1, 3]
+        assert log.aborted_between(0, 6) == [Aborted(2, 2)]
+        assert log.aborted_between(0, 2) == []
+        assert log.aborted_between(5, 6) == [Aborted(2, 2)]
+        assert len(await lab.batches(log)) == 6  # readers of everything
+
+    lab.run(scenario)
+
+
+def test_a_marker_that_is_not_durable_yet_does_not_count(lab, disk):
+    async def scenario(log):
+        await lab.put(log, in_transaction(lab, 1, 0))
+        marker = asyncio.ensure_future(end(log, 1, commit=True))
+        await asyncio.sleep(0)
+        assert log.offsets().last_stable == 0
+        await marker
+        assert log.offsets().last_stable == 2
+
+    lab.run(scenario)
+
+
+def test_a_marker_that_says_nothing_new_is_not_written(lab):
+    async def scenario(log):
+        await lab.put(log, in_transaction(lab, 1, 0))
+        assert (await end(log, 1, commit=True)).base_offset == 1
+        assert (await end(log, 1, commit=True)).base_offset == -1
+        assert log.offsets().end == 2
+
+    lab.run(scenario)
+
+
+def test_a_marker_of_a_newer_epoch_fences_and_one_of_an_older_is_refused(lab):
+    async def scenario(log):
+        await lab.put(log, in_transaction(lab, 1, 0, epoch=3))
+        assert log.is_in_transaction(1, 3)
+        with pytest.raises(RequestError) as old:
+            await end(log, 1, commit=False, epoch=2)
+        assert old.value.code is ErrorCode.INVALID_PRODUCER_EPOCH
+        await end(log, 1, commit=False, epoch=4)
+        assert not log.is_in_transaction(1, 4)
+        with pytest.raises(RequestError) as zombie:
+            await lab.put(log, in_transaction(lab, 1, 1, epoch=3))
+        assert zombie.value.code is ErrorCode.INVALID_PRODUCER_EPOCH
+        with pytest.raises(RequestError) as gap:
+            await lab.put(log, in_transaction(lab, 1, 1, epoch=4))
+        assert gap.value.code is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+        await lab.put(log, in_transaction(lab, 1, 0, epoch=4))
+
+    lab.run(scenario)
+
+
+def test_sequences_go_on_from_one_transaction_to_the_next(lab):
+    async def scenario(log):
+        await lab.put(log, in_transaction(lab, 1, 0, count=3))
+        await end(log, 1, commit=True)
+        assert (await lab.put(log, in_transaction(lab, 1, 3))).base_offset == 4
+        assert (await lab.put(log, in_transaction(lab, 1, 3))).duplicate
+
+    lab.run(scenario)
+
+
+@pytest.mark.parametrize("batch", [{"epoch": 0, "transactional": False}, {"epoch": 1}])
+def test_what_is_not_of_the_open_transaction_is_refused(lab, batch):
+    async def scenario(log):
+        await lab.put(log, in_transaction(lab, 1, 0))
+        sequence = 1 - batch["epoch"]
+        foreign = lab.batch(
+            producer=(1, batch["epoch"], sequence), transactional=batch.get("transactional", True)
+        )
+        with pytest.raises(RequestError) as refusal:
+            await lab.put(log, foreign)
+        assert refusal.value.code is ErrorCode.INVALID_TXN_STATE
+
+    lab.run(scenario)
+
+
+def test_producers_show_their_transaction_and_are_kept_for_it(lab):
+    async def scenario(log):
+        await lab.put(log, lab.batch(producer=(5, 0, 0)))
+        await lab.put(log, in_transaction(lab, 7, 0))
+        await log.tidy(lab.clock() + EXPIRY_MS + 1)
+        (seen,) = log.producers()
+        assert (seen.producer_id, seen.current_txn_start_offset, seen.coordinator_epoch) == (
+            7,
+            1,
+            -1,
+        )
+        await end(log, 7, commit=True)
+        (seen,) = log.producers()
+        assert (seen.current_txn_start_offset, seen.coordinator_epoch) == (-1, 0)
+
+    lab.run(scenario)
+
+
+def test_too_many_aborted_transactions_refuse_new_ones_only(lab, monkeypatch):
+    monkeypatch.setattr(transactions, "ABORTED_MAX", 1)
+
+    async def scenario(log):
+        await lab.put(log, in_transaction(lab, 1, 0))
+        await lab.put(log, in_transaction(lab, 2, 0))
+        await end(log, 1, commit=False)
+        with pytest.raises(RequestError) as refusal:
+            await lab.put(log, in_transaction(lab, 1, 1))
+        assert refusal.value.code is ErrorCode.POLICY_VIOLATION
+        await lab.put(log, in_transaction(lab, 2, 1))
+        await lab.put(log, lab.batch())
+        await end(log, 2, commit=True)
+        await log.delete_before(4)
+        await lab.put(log, in_transaction(lab, 1, 1))
+
+    lab.run(scenario)
+
+
+def test_a_start_beyond_an_open_transaction_is_the_last_stable_offset(lab):
+    async def scenario(log):
+        await lab.put(log, in_transaction(lab, 1, 0))
+        await lab.put(log, lab.batch())
+        await log.delete_before(1)
+        assert log.offsets()[:3] == (1, 1, 2)
+        assert await committed_offsets(lab, log) == []
+        with pytest.raises(RequestError) as gone:
+            await log.read(0, 100, at_least_one=True, committed=True)
+        assert gone.value.code is ErrorCode.OFFSET_OUT_OF_RANGE
+        await end(log, 1, commit=True)
+        assert await committed_offsets(lab, log) == [1]
+
+    lab.run(scenario)
+
+
+@pytest.mark.parametrize("segment_bytes", [1 << 20, 200], ids=["one segment", "many"])
+@pytest.mark.parametrize("checkpoint_at", [-1, 2, 5])
+def test_a_crash_at_any_step_leaves_the_transactions_as_they_were(
+    lab, tmp_path, segment_bytes, checkpoint_at
+):
+    def state(log):
+        return (
+            log.offsets(),
+            log.aborted_between(0, 100),
+            sorted(
+                (seen.producer_id, seen.producer_epoch, seen.current_txn_start_offset)
+                for seen in log.producers()
+            ),
+        )
+
+    async def scenario(log):
+        steps = [
+            lambda: lab.put(log, in_transaction(lab, 1, 0)),
+            lambda: lab.put(log, in_transaction(lab, 2, 0, count=2)),
+            lambda: lab.put(log, lab.batch()),
+            lambda: end(log, 2, commit=False),
+            lambda: lab.put(log, in_transaction(lab, 2, 2)),
+            lambda: lab.put(log, in_transaction(lab, 1, 1)),
+            lambda: end(log, 1, commit=True),
+            lambda: end(log, 2, commit=False, epoch=1),
+            lambda: lab.put(log, in_transaction(lab, 3, 0)),
+            lambda: lab.put(log, lab.batch()),
+        ]
+        for number, step in enumerate(steps):
+            await step()
+            if number == checkpoint_at:
+                log.checkpoint_soon()
+                await log._checkpointing
+            image = await lab.crash_image(log, tmp_path / f"after-{number}")
+            images.append((image, state(log), await committed_offsets(lab, log)))
+
+    images: list = []
+    lab.run(scenario, segment_bytes=segment_bytes)
+    for image, before, readable in images:
+
+        async def look(log, image=image, before=before, readable=readable):
+            assert state(log) == before
+            assert await committed_offsets(image, log) == readable
+
+        image.run(look)
