@@ -24,6 +24,7 @@ import headrace.wire.messages
 from headrace.wire import schema
 
 SAMPLES_EACH = 12
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 EDGES = {
     "int8": (-(2**7), 2**7 - 1),
     "int16": (-(2**15), 2**15 - 1),
@@ -82,6 +83,8 @@ def random_value(rng: random.Random, hint: Any, kafka_type: str | None) -> Any:
             return random_text(rng)
         case "bytes" | "records":
             return rng.randbytes(rng.choice((0, 1, 200)))
+        case "datetime_i64":
+            return EPOCH + datetime.timedelta(seconds=rng.randint(0, 10**11))
         case "uuid":
             return uuid.UUID(int=rng.getrandbits(128))
     raise AssertionError(f"no values for {kafka_type}")
@@ -114,6 +117,8 @@ def translated_value(value: Any, element: Any) -> Any:
         return [translated_value(item, element) for item in value]
     if dataclasses.is_dataclass(value):
         return translated(value, element)
+    if isinstance(value, datetime.datetime):
+        value -= EPOCH
     if isinstance(value, datetime.timedelta):
         return value // datetime.timedelta(milliseconds=1)
     if isinstance(value, enum.IntEnum):

@@ -27,7 +27,7 @@ def filled(cls: type) -> object:
     for name, field in cls.__dataclass_fields__.items():  # type: ignore[attr-defined]
         element = field.metadata["wire"].element
         if field.metadata["wire"].kind == "array":
-            by_kind = {"string": "word", "int8": 1, "int32": 7}
+            by_kind = {"string": "word", "int8": 1, "int32": 7, "int64": 8}
             if isinstance(element, type):
                 setattr(made, name, [filled(element)])
             else:
