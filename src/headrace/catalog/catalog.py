@@ -14,9 +14,11 @@ from headrace.catalog.configs import BrokerConfigRows
 from headrace.catalog.group_configs import GroupConfigRows
 from headrace.catalog.groups import Groups
 from headrace.catalog.offsets import Offsets
+from headrace.catalog.pending_offsets import PendingOffsets
 from headrace.catalog.producer_ids import ProducerIdBlocks
 from headrace.catalog.share_partitions import SharePartitionRows
 from headrace.catalog.topics import TopicRows
+from headrace.catalog.transactions import TransactionRows
 from headrace.catalog.writer import Report, Writer
 
 __all__ = ["Catalog"]
@@ -34,6 +36,8 @@ class Catalog:
         self.groups = Groups(writer)
         self.group_configs = GroupConfigRows(writer)
         self.offsets = Offsets(writer)
+        self.pending_offsets = PendingOffsets(writer)
+        self.transactions = TransactionRows(writer)
         self.producer_ids = ProducerIdBlocks(writer)
         self.share_partitions = SharePartitionRows(writer)
 

@@ -60,12 +60,13 @@ class Groups:
         await self._writer.run(change)
 
     async def delete(self, group_id: str) -> None:
-        """Forget the group and, in the same commit, every offset it committed and how far it has
-        shared which partition."""
+        """Forget the group and, in the same commit, every offset it committed or was about to, and
+        how far it has shared which partition."""
 
         def change(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM consumer_groups WHERE group_id = ?", (group_id,))
             db.execute("DELETE FROM committed_offsets WHERE group_id = ?", (group_id,))
+            db.execute("DELETE FROM pending_offsets WHERE group_id = ?", (group_id,))
             delete_share_partitions_of_group(db, group_id)
 
         await self._writer.run(change)

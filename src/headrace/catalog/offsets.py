@@ -70,5 +70,6 @@ class Offsets:
 
 
 def delete_offsets_of_topic(db: sqlite3.Connection, topic: str) -> None:
-    """As part of a larger change."""
+    """As part of a larger change; also those of transactions that are not over."""
     db.execute("DELETE FROM committed_offsets WHERE topic = ?", (topic,))
+    db.execute("DELETE FROM pending_offsets WHERE topic = ?", (topic,))

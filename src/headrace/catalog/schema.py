@@ -101,6 +101,38 @@ MIGRATIONS: Final = (
 
     CREATE INDEX share_partitions_by_topic ON share_partitions (topic_id);
     """,
+    """
+    -- state: Kafka's name of it. partitions: JSON, {topic: [partition, ...]}.
+    -- groups: JSON, [group id, ...].
+    CREATE TABLE transactions (
+        transactional_id TEXT PRIMARY KEY,
+        producer_id INTEGER NOT NULL,
+        epoch INTEGER NOT NULL,
+        last_epoch INTEGER NOT NULL,
+        previous_producer_id INTEGER NOT NULL,
+        next_producer_id INTEGER NOT NULL,
+        timeout_ms INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        partitions TEXT NOT NULL,
+        groups TEXT NOT NULL,
+        started_ms INTEGER NOT NULL,
+        updated_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    -- Offsets that take effect when the producer's transaction is committed.
+    CREATE TABLE pending_offsets (
+        group_id TEXT NOT NULL,
+        producer_id INTEGER NOT NULL,
+        topic TEXT NOT NULL,
+        partition INTEGER NOT NULL,
+        "offset" INTEGER NOT NULL,
+        leader_epoch INTEGER NOT NULL,
+        metadata TEXT NOT NULL,
+        PRIMARY KEY (group_id, producer_id, topic, partition)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX pending_offsets_by_topic ON pending_offsets (topic);
+    """,
 )
 
 
