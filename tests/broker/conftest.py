@@ -141,6 +141,8 @@ class GroupDisk:
         self.is_full = False
         self.groups = _Groups(self)
         self.offsets = _Offsets(self)
+        self.pending: dict[tuple[str, int], list[Any]] = {}
+        self.pending_offsets = _PendingOffsets(self)
 
     async def write(self, what: str) -> None:
         await self.free.wait()
@@ -165,6 +167,8 @@ class _Groups:
         self._disk.rows.pop(group_id, None)
         for key in [key for key in self._disk.committed if key[0] == group_id]:
             del self._disk.committed[key]
+        for pending in [key for key in self._disk.pending if key[0] == group_id]:
+            del self._disk.pending[pending]
 
 
 class _Offsets:
@@ -183,6 +187,18 @@ class _Offsets:
         await self._disk.write("delete offsets")
         for pair in pairs or ():
             self._disk.committed.pop((group_id, *pair), None)
+
+
+class _PendingOffsets:
+    def __init__(self, disk: GroupDisk) -> None:
+        self._disk = disk
+
+    async def load_all(self) -> list[Any]:
+        return [(*key, *one) for key, offsets in self._disk.pending.items() for one in offsets]
+
+    async def replace(self, group_id: str, producer_id: int, offsets: Iterable[Any]) -> None:
+        await self._disk.write("pending")
+        self._disk.pending[group_id, producer_id] = list(offsets)
 
 
 class GroupWorld:

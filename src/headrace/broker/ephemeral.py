@@ -36,9 +36,20 @@ class _NoOffsets:
         """Nothing was kept."""
 
 
+class _NoPendingOffsets:
+    async def load_all(self) -> Iterable[tuple[str, int, str, int, int, int, str]]:
+        return ()
+
+    async def replace(
+        self, group_id: str, producer_id: int, offsets: Iterable[tuple[str, int, int, int, str]]
+    ) -> None:
+        """They are in memory already."""
+
+
 class _NoCatalog:
     groups: Final = _NoGroups()
     offsets: Final = _NoOffsets()
+    pending_offsets: Final = _NoPendingOffsets()
 
 
 IN_MEMORY: Final = _NoCatalog()

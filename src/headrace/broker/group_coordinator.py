@@ -11,7 +11,7 @@ What must not enter: API versions, what a group may do, how a step is carried ou
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -43,6 +43,7 @@ from headrace.groups.requests import (
     Commit,
     Delete,
     DeleteOffsets,
+    EndPending,
     Heartbeat,
     HeartbeatAnswer,
     Join,
@@ -242,6 +243,7 @@ class GroupCoordinator:
         else:
             hosted = hosted or self._hosted.find_or_host(group_id)
             is_outside = request.generation < 0 and not request.member_id
+            is_outside = is_outside and request.producer_id < 0
             if is_outside and hosted.group.members and self._take_reset(group_id):
                 request = replace(request, fences_members=True)
             code = (await self._hosted.ask(hosted, replace(request, offsets=good))).error
@@ -261,6 +263,20 @@ class GroupCoordinator:
         self.check_group_id(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         return _NOTHING if hosted is None else MappingProxyType(hosted.offsets)
+
+    def pending(self, group_id: str) -> Collection[TopicPartition]:
+        """Partitions whose offsets a transaction may still change."""
+        hosted = self._hosted.find(group_id)
+        if hosted is None or not hosted.pending:
+            return ()
+        return {pair for pending in hosted.pending.values() for pair in pending}
+
+    async def end_transaction(self, group_id: str, producer_id: int, *, commit: bool) -> None:
+        """What the producer's transaction commits for the group counts from now on, durably, or is
+        forgotten. Doing it again changes nothing. Raises RequestError COORDINATOR_NOT_AVAILABLE."""
+        hosted = self._hosted.find(group_id)
+        if hosted is not None and (producer_id in hosted.pending or hosted.is_writing):
+            await self._hosted.ask(hosted, EndPending(producer_id, commit))
 
     async def delete_offsets(
         self, group_id: str, partitions: Iterable[TopicPartition]

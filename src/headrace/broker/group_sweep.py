@@ -47,9 +47,12 @@ def _sweep_group(groups: HostedGroups, hosted: HostedGroup, now_ms: int) -> None
     if isinstance(group, ShareGroup):
         return  # it has no offsets; what it has read is kept until somebody deletes it
     gone = expired(group, hosted.offsets, hosted.emptied_ms, now_ms)
-    if len(gone) == len(hosted.offsets) and is_left_over(group):
+    if hosted.pending:  # whose transactions will come to an end
+        gone = tuple(pair for pair in gone if not hosted.is_pending(pair))
+    elif len(gone) == len(hosted.offsets) and is_left_over(group):
         log.info("group %r is forgotten: it has no members and no offsets", group.group_id)
         groups.take(hosted, Delete())
-    elif gone:
+        return
+    if gone:
         log.info("%d offsets of group %r have expired", len(gone), group.group_id)
         groups.carry_out(hosted, kinds.forget_offsets(group, gone))

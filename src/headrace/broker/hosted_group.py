@@ -12,18 +12,20 @@ every client ask again; the group goes on from memory and is saved whole with it
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from headrace.broker.ephemeral import IN_MEMORY
+from headrace.broker.group_outcome import Outcome, Pending, TopicPartition
 from headrace.broker.group_rows import row_of
 from headrace.broker.stats import Rebalances
 from headrace.catalog.groups import GroupRow
 from headrace.groups.changes import (
     Change,
-    GroupDeleted,
     GroupSaved,
     OffsetsCommitted,
+    OffsetsPending,
+    PendingEnded,
     Reply,
     Step,
 )
@@ -37,8 +39,6 @@ from headrace.wire.errors import ErrorCode, RequestError
 __all__ = ["GroupCatalog", "HostedGroup", "TopicPartition"]
 
 log = logging.getLogger("headrace.groups")
-
-TopicPartition = tuple[str, int]
 
 Respond = Callable[[Token, Answer | RequestError], None]
 
@@ -59,6 +59,13 @@ class _OffsetTable(Protocol):
     ) -> None: ...
 
 
+class _PendingOffsetTable(Protocol):
+    async def load_all(self) -> Iterable[tuple[str, int, str, int, int, int, str]]: ...
+    async def replace(
+        self, group_id: str, producer_id: int, offsets: Iterable[tuple[str, int, int, int, str]]
+    ) -> None: ...
+
+
 class GroupCatalog(Protocol):
     """The part of the catalog that groups need. What a method did is durable when it returns; it
     raises RequestError when the disk does not play along."""
@@ -67,33 +74,13 @@ class GroupCatalog(Protocol):
     def groups(self) -> _GroupTable: ...
     @property
     def offsets(self) -> _OffsetTable: ...
+    @property
+    def pending_offsets(self) -> _PendingOffsetTable: ...
 
 
 class _Batch(NamedTuple):
     changes: list[Change]
     replies: list[Reply]
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What a batch of changes comes to; writing it is writing them one by one."""
-
-    deleted: bool = False
-    saved: GroupSaved | None = None
-    offsets: dict[TopicPartition, Committed | None] = field(default_factory=dict)
-    """None: forgotten."""
-
-    def add(self, change: Change, now_ms: int) -> None:
-        if isinstance(change, GroupSaved):
-            self.saved = change
-        elif isinstance(change, GroupDeleted):
-            self.deleted, self.saved = True, None
-            self.offsets.clear()
-        elif isinstance(change, OffsetsCommitted):
-            for topic, partition, offset, epoch, metadata in change.offsets:
-                self.offsets[topic, partition] = Committed(offset, epoch, metadata, now_ms)
-        else:
-            self.offsets.update(dict.fromkeys(change.partitions))
 
 
 class HostedGroup:
@@ -112,6 +99,7 @@ class HostedGroup:
         "emptied_ms",
         "group",
         "offsets",
+        "pending",
         "rebalances",
     )
 
@@ -128,6 +116,8 @@ class HostedGroup:
         self.rebalances = Rebalances()
         self.offsets: dict[TopicPartition, Committed] = {}
         """Durably committed. Read freely."""
+        self.pending: Pending = {}
+        """Durably part of a transaction that is not over. Read freely."""
         self.emptied_ms: int | None = None
         """When its last member left, by the calendar."""
         self._catalog = catalog
@@ -143,6 +133,10 @@ class HostedGroup:
     @property
     def is_durable(self) -> bool:
         return self._catalog is not IN_MEMORY
+
+    def is_pending(self, pair: TopicPartition) -> bool:
+        """Whether a transaction may still change the partition's offset."""
+        return any(pair in pending for pending in self.pending.values())
 
     @property
     def is_writing(self) -> bool:
@@ -188,16 +182,26 @@ class HostedGroup:
     def forget_topic(self, topic: str) -> tuple[TopicPartition, ...]:
         """Stop showing offsets of a topic that was deleted with them; returns which are still on
         their way to the disk and must be forgotten there once more."""
+        late = {
+            pair
+            for change in (*self._writing.changes, *self._collected.changes)
+            for pair in self._pairs_of(change)
+            if pair[0] == topic
+        }
         for pair in [pair for pair in self.offsets if pair[0] == topic]:
             del self.offsets[pair]
-        late = {
-            (committed.topic, committed.partition)
-            for change in (*self._writing.changes, *self._collected.changes)
-            if isinstance(change, OffsetsCommitted)
-            for committed in change.offsets
-            if committed.topic == topic
-        }
+        for pending in self.pending.values():
+            for pair in [pair for pair in pending if pair[0] == topic]:
+                del pending[pair]
         return tuple(late)
+
+    def _pairs_of(self, change: Change) -> Iterable[TopicPartition]:
+        """Those that the change gives an offset."""
+        if isinstance(change, OffsetsCommitted | OffsetsPending):
+            return [(offset.topic, offset.partition) for offset in change.offsets]
+        if isinstance(change, PendingEnded):
+            return list(self.pending.get(change.producer_id, ()))
+        return ()
 
     async def settled(self) -> None:
         """Wait until nothing is being written."""
@@ -216,7 +220,7 @@ class HostedGroup:
 
     async def _write_batch(self, changes: list[Change]) -> RequestError | None:
         now_ms = self._now_ms()
-        outcome = _Outcome()
+        outcome = Outcome(self.pending)
         for change in changes:
             outcome.add(change, now_ms)
         try:
@@ -234,7 +238,7 @@ class HostedGroup:
             self.group = restore(alive, self.group.settings, 0)
         return RequestError(ErrorCode.COORDINATOR_NOT_AVAILABLE, "the group cannot be saved now")
 
-    async def _persist(self, outcome: _Outcome, now_ms: int) -> None:
+    async def _persist(self, outcome: Outcome, now_ms: int) -> None:
         """Hand everything to the catalog at once: it applies it in order, in one commit."""
         group_id = self.group.group_id
         groups, offsets = self._catalog.groups, self._catalog.offsets
@@ -251,6 +255,10 @@ class HostedGroup:
         ]
         if rows:
             writes.append(offsets.commit(group_id, rows, now_ms))
+        writes += [
+            self._catalog.pending_offsets.replace(group_id, producer_id, pending.values())
+            for producer_id, pending in outcome.pending.items()
+        ]
         if outcome.saved is not None:
             record = outcome.saved.record
             self._note_emptied(record, now_ms)
@@ -276,9 +284,13 @@ class HostedGroup:
         elif self.emptied_ms is None:
             self.emptied_ms = now_ms
 
-    def _show(self, outcome: _Outcome) -> None:
+    def _show(self, outcome: Outcome) -> None:
         if outcome.deleted:
             self.offsets.clear()
+            self.pending.clear()
+        self.pending.update(outcome.pending)
+        for producer_id in [id_ for id_, pending in self.pending.items() if not pending]:
+            del self.pending[producer_id]
         for pair, committed in outcome.offsets.items():
             if committed is None:
                 self.offsets.pop(pair, None)

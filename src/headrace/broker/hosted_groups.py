@@ -23,7 +23,7 @@ from headrace.groups.changes import Step
 from headrace.groups.group import Group
 from headrace.groups.kinds import AnyGroup
 from headrace.groups.offsets import Committed, is_left_over
-from headrace.groups.requests import Answer, Request, Token
+from headrace.groups.requests import Answer, OffsetToCommit, Request, Token
 from headrace.groups.settings import GroupSettings
 from headrace.groups.share_group import ShareGroup
 from headrace.groups.states import State
@@ -79,6 +79,10 @@ class HostedGroups:
         for group_id, topic, partition, *what in await self._catalog.offsets.load_all():
             loaded = self._groups.get(group_id) or self._host(self._new(group_id))
             loaded.offsets[topic, partition] = Committed._make(what)
+        for group_id, producer_id, *offset in await self._catalog.pending_offsets.load_all():
+            loaded = self._groups.get(group_id) or self._host(self._new(group_id))
+            one = OffsetToCommit._make(offset)
+            loaded.pending.setdefault(producer_id, {})[one.topic, one.partition] = one
         for hosted in self._groups.values():
             self._alarm.set(hosted.group.group_id, hosted.group.next_deadline_ms)
 
@@ -197,7 +201,7 @@ class HostedGroups:
         if self._groups.get(group.group_id) is not hosted:
             return
         if group.generation == 0:
-            is_over = not hosted.offsets and is_left_over(group)
+            is_over = not (hosted.offsets or hosted.pending) and is_left_over(group)
         else:
             is_over = not hosted.is_durable and is_left_over(group)
         if group.is_dead or is_over:

@@ -3,7 +3,7 @@
 offsets (OffsetDelete)."""
 
 from headrace.groups.causes import Cause
-from headrace.groups.changes import GroupDeleted, OffsetsCommitted
+from headrace.groups.changes import GroupDeleted
 from headrace.groups.group import Group
 from headrace.groups.rebalance import call_in, end_join_phase_if_complete
 from headrace.groups.requests import (
@@ -64,14 +64,14 @@ def _let_go(group: Group, leaving: Leaving) -> ErrorCode:
 def commit(group: Group, request: Commit, now_ms: int) -> None:
     if request.fences_members and group.members:
         _fence_everyone(group, now_ms)
-        group.change(OffsetsCommitted(group.group_id, request.offsets))
+        group.commit_offsets(request)
         group.tell(request.token, CommitAnswer())
         return
     error = _commit_refusal(group, request)
     if not error:
         if request.member_id in group.members:
             group.heard_of(group.members[request.member_id], now_ms)
-        group.change(OffsetsCommitted(group.group_id, request.offsets))
+        group.commit_offsets(request)
     group.tell(request.token, CommitAnswer(error))
 
 
@@ -86,9 +86,10 @@ def _fence_everyone(group: Group, now_ms: int) -> None:
 
 
 def _commit_refusal(group: Group, request: Commit) -> ErrorCode:
-    """Who is in no generation may commit only while there is no member whose work it could undo."""
-    is_free = group.state is State.EMPTY and group.outsiders_out_until_ms is None
-    if request.generation < 0 and is_free:
+    """Who is in no generation may commit only while there is no member whose work it could undo;
+    but a transaction need not say for which member it does (KIP-447)."""
+    is_free = group.state is State.EMPTY or request.is_anonymous_part_of_transaction
+    if request.generation < 0 and is_free and group.outsiders_out_until_ms is None:
         return ErrorCode.NONE
     error = group.check_member(request.member_id, request.instance_id)
     if error:
@@ -96,7 +97,7 @@ def _commit_refusal(group: Group, request: Commit) -> ErrorCode:
     if request.generation != group.generation_of(request.member_id):
         return ErrorCode.ILLEGAL_GENERATION
     # It knows the new generation and not yet what it owns in it.
-    if group.state is State.COMPLETING:
+    if group.state is State.COMPLETING and request.producer_id < 0:
         return ErrorCode.REBALANCE_IN_PROGRESS
     return ErrorCode.NONE
 

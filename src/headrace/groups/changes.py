@@ -24,6 +24,8 @@ __all__ = [
     "MemberRecord",
     "OffsetsCommitted",
     "OffsetsForgotten",
+    "OffsetsPending",
+    "PendingEnded",
     "Reply",
     "SavedRecord",
     "Step",
@@ -92,6 +94,24 @@ class OffsetsCommitted:
 
 
 @dataclass(frozen=True, slots=True)
+class OffsetsPending:
+    """Committed if the producer's transaction is."""
+
+    group_id: str
+    producer_id: int
+    offsets: tuple[OffsetToCommit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEnded:
+    """What was pending for the producer is committed now, or gone."""
+
+    group_id: str
+    producer_id: int
+    commit: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OffsetsForgotten:
     """Expired, or of a deleted topic."""
 
@@ -99,7 +119,9 @@ class OffsetsForgotten:
     partitions: tuple[tuple[str, int], ...]
 
 
-Change = GroupSaved | GroupDeleted | OffsetsCommitted | OffsetsForgotten
+Change = (
+    GroupSaved | GroupDeleted | OffsetsCommitted | OffsetsForgotten | OffsetsPending | PendingEnded
+)
 
 
 class Reply(NamedTuple):

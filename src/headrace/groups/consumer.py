@@ -12,7 +12,7 @@ Where Apache Kafka's coordinator differs, it is by a choice that is safer here:
 """
 
 from headrace.groups import classic_in_consumer
-from headrace.groups.changes import GroupDeleted, OffsetsCommitted, Step
+from headrace.groups.changes import GroupDeleted, Step
 from headrace.groups.consumer_group import ConsumerGroup
 from headrace.groups.consumer_heartbeat import heartbeat
 from headrace.groups.consumer_requests import JOIN, ConsumerHeartbeat, Weigh
@@ -105,12 +105,16 @@ def _commit(group: ConsumerGroup, request: Commit, now_ms: int) -> None:
     error = ErrorCode.NONE
     if request.fences_members and group.members:
         _fence_everyone(group, now_ms)
-    else:
+    elif not (
+        request.is_anonymous_part_of_transaction
+        and request.generation < 0
+        and group.outsiders_out_until_ms is None
+    ):
         error = check_epoch(group, request.member_id, request.generation)
         if error is ErrorCode.STALE_MEMBER_EPOCH and _has_had_all_since(group, request):
             error = ErrorCode.NONE
     if not error:
-        group.change(OffsetsCommitted(group.group_id, request.offsets))
+        group.commit_offsets(request)
     group.tell(request.token, CommitAnswer(error))
 
 

@@ -6,8 +6,18 @@ What must not enter: states, and what any kind of group does with a request.
 
 from typing import Generic, Protocol, TypeVar
 
-from headrace.groups.changes import Change, GroupSaved, OffsetsForgotten, Reply, SavedRecord, Step
-from headrace.groups.requests import Answer, Token
+from headrace.groups.changes import (
+    Change,
+    GroupSaved,
+    OffsetsCommitted,
+    OffsetsForgotten,
+    OffsetsPending,
+    PendingEnded,
+    Reply,
+    SavedRecord,
+    Step,
+)
+from headrace.groups.requests import Answer, Commit, CommitAnswer, EndPending, Token
 from headrace.groups.settings import GroupSettings
 from headrace.wire.errors import ErrorCode
 
@@ -58,6 +68,17 @@ class Coordinated(Generic[M]):
 
     def change(self, change: Change) -> None:
         self._changes.append(change)
+
+    def commit_offsets(self, request: Commit) -> None:
+        """What the request commits, at once or with the producer's transaction."""
+        if request.producer_id < 0:
+            self.change(OffsetsCommitted(self.group_id, request.offsets))
+        else:
+            self.change(OffsetsPending(self.group_id, request.producer_id, request.offsets))
+
+    def end_pending(self, request: EndPending) -> None:
+        self.change(PendingEnded(self.group_id, request.producer_id, request.commit))
+        self.tell(request.token, CommitAnswer())
 
     def forget_offsets(self, partitions: tuple[tuple[str, int], ...]) -> None:
         """Offsets that have expired, were deleted, or whose topic is gone."""

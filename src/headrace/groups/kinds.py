@@ -18,7 +18,7 @@ from headrace.groups.conversion import (
     upgraded,
 )
 from headrace.groups.group import Group
-from headrace.groups.requests import Join, Request
+from headrace.groups.requests import EndPending, Join, Request
 from headrace.groups.settings import GroupSettings
 from headrace.groups.share_group import ShareGroup
 from headrace.groups.share_records import ShareGroupRecord
@@ -40,6 +40,9 @@ AnyRecord = SavedRecord
 
 def step(group: AnyGroup, request: Request, now_ms: int) -> Step:
     """Serve one request; see `classic` and `consumer`. `becomes` of the step is to be looked at."""
+    if isinstance(request, EndPending):
+        group.end_pending(request)
+        return group.take_step()
     if isinstance(group, ShareGroup):
         return share.step(group, request, now_ms)
     if isinstance(request, ShareHeartbeat):

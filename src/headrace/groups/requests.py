@@ -21,6 +21,7 @@ __all__ = [
     "DeleteAnswer",
     "DeleteOffsets",
     "DeleteOffsetsAnswer",
+    "EndPending",
     "Heartbeat",
     "HeartbeatAnswer",
     "Join",
@@ -126,9 +127,25 @@ class Commit:
     member_id: str = ""
     generation: int = -1
     instance_id: str | None = None
+    producer_id: int = -1
+    """Of the transaction that the offsets are part of: they count when it is committed."""
     fences_members: bool = False
     """From an administrator, about whoever is in the group: they are out, and find these offsets
     when they have joined again."""
+    token: Token = 0
+
+    @property
+    def is_anonymous_part_of_transaction(self) -> bool:
+        return self.producer_id >= 0 and not self.member_id and self.instance_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class EndPending:
+    """The producer's transaction is decided: the offsets that are part of it count, or never
+    happened. From the broker itself; answered like a commit."""
+
+    producer_id: int
+    commit: bool
     token: Token = 0
 
 
@@ -153,6 +170,7 @@ Request = (
     | Commit
     | Delete
     | DeleteOffsets
+    | EndPending
     | ConsumerHeartbeat
     | ShareHeartbeat
     | Weigh
