@@ -38,6 +38,8 @@ class Scene:
     def __init__(self) -> None:
         self.now_ms = 0
         self.end = 10
+        self.markers = 0
+        """At the end of the partition."""
         self.is_offline = False
         self.committed: dict[tuple[str, int], Committed] = {("t", 0): Committed(5, -1, "", 0)}
         self.state = State.STABLE
@@ -56,6 +58,9 @@ class Scene:
         if self.is_offline:
             raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, "offline")
         return LogOffsets(0, self.end, self.end, self.end)
+
+    def committed_end(self) -> int:
+        return self.end - self.markers
 
     def list(self) -> Any:
         members = tuple(
@@ -131,6 +136,13 @@ def test_a_partition_without_a_commit_counts_in_a_group_that_commits(scene):
 def test_an_offline_partition_is_not_its_readers_fault(scene):
     scene.is_offline = True
     assert [scene.after(0), scene.after(100)] == [None, None]
+
+
+def test_a_transactions_markers_at_the_end_are_nothing_to_read(scene):
+    scene.markers = 5
+    assert [scene.after(0), scene.after(100)] == [None, None]
+    scene.markers = 4
+    assert [scene.after(0), scene.after(100)] == [None, 100.0]
 
 
 def test_a_rebalance_in_between_does_not_excuse(scene):

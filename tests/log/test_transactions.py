@@ -62,11 +62,25 @@ class Model:
 
     def __init__(self) -> None:
         self.open: dict[int, int] = {}
+        self.fates: list[bool | int] = []
+        """By offset: True to be handed out, False hidden, else the producer that it depends on."""
         self.ended: list[tuple[int, int, int, bool]] = []
 
     def unstable(self, high_watermark: int) -> int:
         ended = [first for _, first, marker, _ in self.ended if marker >= high_watermark]
         return min([*self.open.values(), *ended, 2**63 - 1])
+
+    def settle(self, producer: int, commit: bool) -> None:
+        self.fates = [
+            commit if fate is not False and fate is not True and fate == producer else fate
+            for fate in self.fates
+        ]
+        self.fates.append(False)
+
+    def committed_end(self, last_stable: int) -> int:
+        while last_stable and self.fates[last_stable - 1] is False:
+            last_stable -= 1
+        return last_stable
 
     def aborted(self, start: int, end: int) -> list[Aborted]:
         return sorted(
@@ -86,16 +100,22 @@ def test_the_table_says_what_all_transactions_together_say(data):
     offset = high_watermark = 0
     for _ in range(data.draw(st.integers(1, 30))):
         producer = data.draw(st.integers(0, 3))
-        match data.draw(st.sampled_from("bbeerfs")):
+        match data.draw(st.sampled_from("bbdeerfs")):
             case "b":
-                table.begin(producer, offset)
+                count = data.draw(st.integers(1, 3))
+                table.write(producer, offset, offset + count)
                 model.open.setdefault(producer, offset)
-                offset += data.draw(st.integers(1, 3))
+                model.fates += [producer + 2] * count  # 0 and 1 are False and True
+                offset += count
+            case "d":
+                model.fates.append(True)
+                offset += 1
             case "e":
                 commit = data.draw(st.booleans())
                 table.end(producer, offset, commit=commit)
                 if producer in model.open:
                     model.ended.append((producer, model.open.pop(producer), offset, commit))
+                model.settle(producer + 2, commit)
                 offset += 1
             case "r":
                 high_watermark = data.draw(st.integers(high_watermark, offset))
@@ -112,6 +132,10 @@ def test_the_table_says_what_all_transactions_together_say(data):
         if high_watermark == offset:
             table.readable_to(high_watermark)
         assert table.first_unstable == model.unstable(high_watermark)
+        last_stable = min(high_watermark, table.first_unstable)
+        committed_end = table.committed_end(last_stable)
+        # It may not see through transactions that mix; it must never take away what is there.
+        assert model.committed_end(last_stable) <= committed_end <= last_stable
     low = data.draw(st.integers(0, offset))
     high = data.draw(st.integers(low, offset))
     assert table.aborted_between(low, high) == model.aborted(low, high)
@@ -119,7 +143,7 @@ def test_the_table_says_what_all_transactions_together_say(data):
 
 def test_a_checkpoint_of_version_1_has_no_transactions():
     data = bytearray(Checkpoint().encode())
-    body = data[:-12]  # without the counts of open and aborted ones, and the CRC
+    body = data[:-28]  # without hidden offsets, counts of open and aborted ones, and the CRC
     body[4] = 1
     read = Checkpoint.decode(bytes(body) + _crc(body))
     assert read.producers.transactions.open_count() == 0
@@ -130,6 +154,18 @@ def test_a_checkpoint_of_version_1_has_no_transactions():
 
 def _crc(body: bytearray) -> bytes:
     return crc32c(memoryview(body)).to_bytes(4, "little")
+
+
+def test_a_tail_of_markers_and_aborted_records_is_hidden():
+    table = Transactions()
+    table.write(1, 5, 8)
+    table.end(1, 8, commit=True)
+    assert table.committed_end(9) == 8
+    table.write(1, 9, 10)
+    table.write(1, 10, 12)
+    table.end(1, 12, commit=False)
+    assert table.committed_end(13) == 8
+    assert table.committed_end(14) == 14
 
 
 # The log

@@ -47,6 +47,9 @@ class OfflineLog:
     def aborted_between(self, start: int, end: int) -> Sequence[Aborted]:
         self._refuse()
 
+    def committed_end(self) -> int:
+        self._refuse()
+
     def offsets(self) -> LogOffsets:
         self._refuse()
 

@@ -142,9 +142,11 @@ class StuckWatch:
             found = committed.get((topic, partition))
             positions.append((topic, partition, -1 if found is None else found.offset))
             with contextlib.suppress(RequestError):  # gone or offline: there is nothing to read
-                offsets = self._topics.partition(topic, partition).log.offsets()
-                read_next = offsets.start if found is None else max(found.offset, offsets.start)
-                lag += max(0, offsets.high_watermark - read_next)
+                log = self._topics.partition(topic, partition).log
+                start = log.offsets().start
+                read_next = start if found is None else max(found.offset, start)
+                # Behind an open transaction readers wait, and nobody is handed a marker.
+                lag += max(0, log.committed_end() - read_next)
         return Seen(tuple(positions), lag)
 
 

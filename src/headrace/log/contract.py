@@ -202,6 +202,11 @@ class PartitionLog(Protocol):
     def aborted_between(self, start: int, end: int) -> Sequence[Aborted]:
         """The aborted transactions with records or marker in [start, end), by first offset."""
 
+    def committed_end(self) -> int:
+        """Up to where there may be records for a reader of committed data: the last stable offset,
+        or where the markers and aborted records begin that are all there is before it. Raises
+        RequestError when the log is offline or closed."""
+
     def offsets(self) -> LogOffsets:
         """Where the log is now. Raises RequestError when it is offline or closed."""
 

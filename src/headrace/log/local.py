@@ -362,6 +362,9 @@ class LocalLog:
             last_stable = start
         return LogOffsets(start, last_stable, high_watermark, self.tail[0])
 
+    def committed_end(self) -> int:
+        return self.producer_table.transactions.committed_end(self.offsets().last_stable)
+
     def aborted_between(self, start: int, end: int) -> Sequence[Aborted]:
         return self.producer_table.transactions.aborted_between(start, end)
 

@@ -138,7 +138,7 @@ class ProducerTable:
             WrittenBatch(first, last, base_offset, base_offset + delta, log_append_time_ms)
         )
         if header.attributes & ATTRIBUTE_TRANSACTIONAL:
-            self.transactions.begin(header.producer_id, base_offset)
+            self.transactions.write(header.producer_id, base_offset, base_offset + delta + 1)
 
     def is_in_transaction(self, producer_id: int, epoch: int) -> bool:
         """Whether the producer has an open transaction here, in this epoch."""

@@ -3,11 +3,14 @@
 Pure: no clock, no disk. A transaction is open here from its first batch to its marker. Readers of
 committed data stop at the first batch of the oldest one that is open, or whose marker is not yet
 readable: the last stable offset. Of the ended ones the aborted are remembered, since their
-records stay in the log: a reader is told which of those it was given never happened.
+records stay in the log: a reader is told which of those it was given never happened. And a tail
+of markers and aborted records is known as *hidden*: nobody who has read up to it is behind.
 
 In a checkpoint (`encode`, `decode`; little-endian):
 
-    open       u32, then each: producer id i64, first offset i64, in the order of first offsets
+    hidden     start i64, end i64
+    open       u32, then each: producer id i64, first offset i64, offsets taken i64, in the order
+               of first offsets
     aborted    u32, then each: producer id i64, first offset i64, marker's offset i64, last stable
                offset when the marker was written i64, in the order of markers
 """
@@ -16,7 +19,7 @@ import struct
 import sys
 from array import array
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from headrace.log.contract import Aborted
 
@@ -27,23 +30,32 @@ ABORTED_MAX: Final = 1_000_000
 no new transactions until retention has removed some."""
 
 _COUNT: Final = struct.Struct("<I")
-_OPEN: Final = struct.Struct("<qq")
+_HIDDEN: Final = struct.Struct("<qq")
+_OPEN: Final = struct.Struct("<qqq")
 _FIELDS: Final = 4
 _MARKER_AT: Final = 2
 _NONE_OPEN: Final = 2**63 - 1
 
 
-class Transactions:
-    """Offsets only ever grow: `begin` and `end` are called in the order of the log."""
+class _Open(NamedTuple):
+    first: int
+    taken: int
+    """Offsets that its batches take; those from `first` on, unless others wrote in between."""
 
-    __slots__ = ("_aborted", "_ended", "_open", "first_unstable")
+
+class Transactions:
+    """Offsets only ever grow: `write` and `end` are called in the order of the log."""
+
+    __slots__ = ("_aborted", "_ended", "_hidden", "_open", "first_unstable")
 
     def __init__(self) -> None:
-        self._open: dict[int, int] = {}
-        """Producer id -> first offset; the oldest comes first."""
+        self._open: dict[int, _Open] = {}
+        """By producer id; the oldest comes first."""
         self._ended: deque[tuple[int, int]] = deque()
         """(first offset, marker's offset) of those whose marker is not readable yet."""
         self._aborted = array("q")
+        self._hidden = 0, 0
+        """[start, end): markers and aborted records, and nothing else."""
         self.first_unstable = _NONE_OPEN
         """Where the first transaction begins that is not ended and readable; beyond any log when
         there is none."""
@@ -53,7 +65,8 @@ class Transactions:
 
     def first_offset(self, producer_id: int) -> int:
         """Of the producer's open transaction; -1 if it has none."""
-        return self._open.get(producer_id, -1)
+        found = self._open.get(producer_id)
+        return -1 if found is None else found.first
 
     def open_count(self) -> int:
         return len(self._open)
@@ -64,23 +77,37 @@ class Transactions:
     def is_full(self) -> bool:
         return len(self._aborted) >= ABORTED_MAX * _FIELDS
 
-    def begin(self, producer_id: int, offset: int) -> None:
-        """A transactional batch was written at `offset`; the first one begins the transaction."""
-        if producer_id not in self._open:
-            self._open[producer_id] = offset
-            if self.first_unstable == _NONE_OPEN:
-                self.first_unstable = offset
+    def write(self, producer_id: int, offset: int, end: int) -> None:
+        """A transactional batch takes the offsets [offset, end); the first one of its producer
+        begins the transaction."""
+        found = self._open.get(producer_id)
+        if found is not None:
+            self._open[producer_id] = _Open(found.first, found.taken + end - offset)
+            return
+        self._open[producer_id] = _Open(offset, end - offset)
+        if self.first_unstable == _NONE_OPEN:
+            self.first_unstable = offset
 
     def end(self, producer_id: int, marker_offset: int, *, commit: bool) -> None:
         """A marker was written: what is open of the producer ends, as soon as that is readable."""
-        first = self._open.pop(producer_id, -1)
-        if first < 0:
-            return
-        self._ended.append((first, marker_offset))
-        if not commit:
-            # Of the transactions that end later, none begins before this.
-            still_open = next(iter(self._open.values()), marker_offset + 1)
-            self._aborted.extend((producer_id, first, marker_offset, still_open))
+        found = self._open.pop(producer_id, None)
+        hides_from = marker_offset
+        if found is not None:
+            self._ended.append((found.first, marker_offset))
+            if not commit:
+                # Of the transactions that end later, none begins before this.
+                oldest = next(iter(self._open.values()), None)
+                still_open = marker_offset + 1 if oldest is None else oldest.first
+                self._aborted.extend((producer_id, found.first, marker_offset, still_open))
+                if found.first + found.taken == marker_offset:  # and nobody else wrote meanwhile
+                    hides_from = found.first
+        start, end = self._hidden
+        self._hidden = start if end == hides_from else hides_from, marker_offset + 1
+
+    def committed_end(self, last_stable: int) -> int:
+        """Up to where there may be records to hand out to a reader of committed data."""
+        start, end = self._hidden
+        return start if start < last_stable <= end else last_stable
 
     def readable_to(self, high_watermark: int) -> None:
         """Everything before `high_watermark` can be read now, markers included."""
@@ -89,9 +116,10 @@ class Transactions:
             return
         while ended and ended[0][1] < high_watermark:
             ended.popleft()
-        oldest_open = next(iter(self._open.values()), _NONE_OPEN)
-        self.first_unstable = min((first for first, _ in ended), default=oldest_open)
-        self.first_unstable = min(self.first_unstable, oldest_open)
+        oldest = next(iter(self._open.values()), None)
+        unstable = [first for first, _ in ended]
+        unstable.append(_NONE_OPEN if oldest is None else oldest.first)
+        self.first_unstable = min(unstable)
 
     def aborted_between(self, start: int, end: int) -> list[Aborted]:
         """The aborted transactions with records or marker in [start, end), by first offset."""
@@ -115,8 +143,8 @@ class Transactions:
             del self._aborted[: count * _FIELDS]
 
     def encode(self) -> bytes:
-        parts = [_COUNT.pack(len(self._open))]
-        parts.extend(_OPEN.pack(*transaction) for transaction in self._open.items())
+        parts = [_HIDDEN.pack(*self._hidden), _COUNT.pack(len(self._open))]
+        parts.extend(_OPEN.pack(producer_id, *found) for producer_id, found in self._open.items())
         parts.append(_COUNT.pack(len(self._aborted) // _FIELDS))
         parts.append(_little_endian(self._aborted).tobytes())
         return b"".join(parts)
@@ -126,10 +154,13 @@ class Transactions:
         """The transactions and the position after them. Raises struct.error if `data` ends before
         that."""
         found = cls()
+        found._hidden = _HIDDEN.unpack_from(data, position)
+        position += _HIDDEN.size
         (count,) = _COUNT.unpack_from(data, position)
         position += _COUNT.size
         for _ in range(count):
-            found.begin(*_OPEN.unpack_from(data, position))
+            producer_id, first, taken = _OPEN.unpack_from(data, position)
+            found.write(producer_id, first, first + taken)
             position += _OPEN.size
         (count,) = _COUNT.unpack_from(data, position)
         position += _COUNT.size
