@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.broker.fetch import RESPONSE_BYTES_MAX, WAIT_MS_MAX
+from headrace.broker.share.committed import that_count
 from headrace.broker.share.sessions import ShareSession
 from headrace.broker.share.shared_partition import SharedPartition
 from headrace.groups.share_steps import Acquire, Acquired
 from headrace.log.contract import Slice
 from headrace.log.reading import headers, warm
-from headrace.wire.batch import ATTRIBUTE_CONTROL, BatchHeader
+from headrace.wire.batch import BatchHeader
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k78_share_fetch import AcquireMode
 
@@ -206,15 +207,18 @@ class _Round:
             return []
         if not placed or shared.is_forgotten or offset > automaton.end_offset:
             return []  # set back by an administrator meanwhile
+        end = placed[-1][1].next_offset
+        aborted = shared.partition.log.aborted_between(offset, end)
+        if not _reads_committed(self._broker, shared):
+            aborted = ()
         batches = [
             (max(header.base_offset, offset), header.last_offset)
-            for _, header in placed
-            if not header.attributes & ATTRIBUTE_CONTROL
+            for header in that_count((header for _, header in placed), aborted)
         ]
         request = Acquire(
             self._session.member_id,
             offset,
-            placed[-1][1].next_offset,
+            end,
             batches,
             records_max,
             self._want.mode,
@@ -236,9 +240,12 @@ def _readable(broker: "Broker", shared: SharedPartition) -> tuple[int | None, in
     offsets = shared.partition.log.offsets()
     if shared.automaton.start_offset < offsets.start:
         shared.settle(shared.automaton.log_started_at(offsets.start))
-    level = broker.group_configs.text(shared.group_id, "share.isolation.level")
-    end = offsets.last_stable if level == "read_committed" else offsets.high_watermark
+    end = offsets.last_stable if _reads_committed(broker, shared) else offsets.high_watermark
     return shared.automaton.next_offset(), end
+
+
+def _reads_committed(broker: "Broker", shared: SharedPartition) -> bool:
+    return broker.group_configs.text(shared.group_id, "share.isolation.level") == "read_committed"
 
 
 def _cut(
