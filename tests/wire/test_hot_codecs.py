@@ -195,15 +195,16 @@ def test_fetch_requests_are_read_as_they_were_meant(version: int) -> None:
 
 
 @pytest.mark.parametrize("version", FETCH_VERSIONS)
-@pytest.mark.parametrize("sizes", [(0, 0, 0), (5, 0, 300), (70_000, 1, 20_000_000)])
+@pytest.mark.parametrize("sizes", [(0, 0, 0), (5, 200, 300), (70_000, 1, 20_000_000)])
 def test_fetch_responses_frame_the_records_that_are_sent_between(
     version: int, sizes: tuple[int, int, int]
 ) -> None:
     topics: list[Any] = list(IDS if version >= 13 else NAMES)
+    aborted = [(number, 2**40 + number) for number in range(sizes[1])]
     answers = [
         PartitionAnswer(topics[0], 0, 0, 900, 880, 5, sizes[0]),
         PartitionAnswer(topics[0], 3, 1, -1, -1, -1, sizes[1]),
-        PartitionAnswer(topics[1], 0, 0, 2**42, 2**42, 0, sizes[2]),
+        PartitionAnswer(topics[1], 0, 0, 2**42, 2**42, 0, sizes[2], aborted),
     ]
     pieces = write_fetch(answers, 5, version)
     assert len(pieces) == 4
@@ -221,6 +222,9 @@ def test_fetch_responses_frame_the_records_that_are_sent_between(
     assert [answer.partition_index for answer in told] == [0, 3, 0]
     assert [answer.high_watermark for answer in told] == [900, -1, 2**42]
     assert told[1].error_code is KioError.offset_out_of_range
+    assert [answer.aborted_transactions for answer in told[:2]] == [None, None]
+    shown = [(one.producer_id, one.first_offset) for one in told[2].aborted_transactions]
+    assert shown == aborted
 
 
 def test_an_empty_fetch_is_an_answer_too() -> None:

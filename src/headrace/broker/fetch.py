@@ -6,10 +6,11 @@ first partition that has data yields at least one whole batch, so a reader alway
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.broker.append import find_in_epoch
-from headrace.log.contract import Slice
+from headrace.log.contract import Aborted, Slice
 from headrace.log.reading import warm
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.fetch import PartitionWant
@@ -33,6 +34,8 @@ class Fetched(NamedTuple):
     last_stable_offset: int
     log_start_offset: int
     records: Slice | None
+    aborted: Sequence[Aborted] | None = None
+    """For a reader of committed data: which transactions in `records` never happened."""
 
 
 class _Parked:
@@ -56,18 +59,22 @@ async def fetch(
     min_bytes: int,
     max_bytes: int,
     max_wait_ms: int,
+    committed: bool = False,
 ) -> list[Fetched]:
     """One answer per want, in order. Waits up to `max_wait_ms` for `min_bytes` to be readable;
-    any partition's error ends the wait at once."""
+    any partition's error ends the wait at once. A reader of `committed` data gets none from where
+    the first transaction is open."""
     found = [_find(broker, want) for want in wants]
-    if max_wait_ms > 0 and min_bytes > 0 and not _enough(found, wants, min_bytes):
-        await _wait(found, wants, min_bytes, min(max_wait_ms, WAIT_MS_MAX))
+    if max_wait_ms > 0 and min_bytes > 0:
+        enough = partial(_enough, found, wants, min_bytes, committed=committed)
+        if not enough():
+            await _wait(found, enough, min(max_wait_ms, WAIT_MS_MAX))
     budget = min(max_bytes, RESPONSE_BYTES_MAX)
     answers: list[Fetched] = []
     empty_so_far = True
     try:
         for partition, want in zip(found, wants, strict=True):
-            answer = await _read(partition, want, budget, at_least_one=empty_so_far)
+            answer = await _read(partition, want, budget, empty_so_far, committed)
             answers.append(answer)
             if answer.records is not None:
                 budget -= answer.records.size_bytes
@@ -90,7 +97,11 @@ def _find(broker: "Broker", want: PartitionWant) -> "Partition | RequestError":
 
 
 def _enough(
-    found: Sequence["Partition | RequestError"], wants: Sequence[PartitionWant], min_bytes: int
+    found: Sequence["Partition | RequestError"],
+    wants: Sequence[PartitionWant],
+    min_bytes: int,
+    *,
+    committed: bool,
 ) -> bool:
     """Whether to answer now: enough bytes, or something to report."""
     readable = 0
@@ -101,9 +112,12 @@ def _enough(
             offsets = partition.log.offsets()
             if not offsets.start <= want.fetch_offset <= offsets.end:
                 return True
-            if want.fetch_offset < offsets.high_watermark:
+            limit = offsets.last_stable if committed else offsets.high_watermark
+            if want.fetch_offset < limit:
                 available = partition.log.readable_bytes_after(want.fetch_offset)
-                readable += min(available, want.size_bytes_max)
+                if limit < offsets.high_watermark:
+                    available -= partition.log.readable_bytes_after(limit)
+                readable += min(max(available, 1), want.size_bytes_max)
         except RequestError:
             return True
         if readable >= min_bytes:
@@ -112,12 +126,9 @@ def _enough(
 
 
 async def _wait(
-    found: Sequence["Partition | RequestError"],
-    wants: Sequence[PartitionWant],
-    min_bytes: int,
-    wait_ms: int,
+    found: Sequence["Partition | RequestError"], enough: Callable[[], bool], wait_ms: int
 ) -> None:
-    parked = _Parked(lambda: _enough(found, wants, min_bytes))
+    parked = _Parked(enough)
     cancels = [
         partition.log.notify(parked)
         for partition in found
@@ -138,7 +149,11 @@ def _expire(future: "asyncio.Future[None]") -> None:
 
 
 async def _read(
-    partition: "Partition | RequestError", want: PartitionWant, budget: int, *, at_least_one: bool
+    partition: "Partition | RequestError",
+    want: PartitionWant,
+    budget: int,
+    at_least_one: bool,
+    committed: bool,
 ) -> Fetched:
     if isinstance(partition, RequestError):
         return Fetched(partition, -1, -1, -1, None)
@@ -146,18 +161,26 @@ async def _read(
     try:
         offsets = log.offsets()
         records = None
+        aborted: Sequence[Aborted] | None = () if committed else None
         size_max = min(want.size_bytes_max, budget)
-        # Between the high watermark and the end lies what is written and not yet durable.
-        at_the_tail = offsets.high_watermark <= want.fetch_offset <= offsets.end
+        # Between the limit and the end lies what is not yet durable, or not yet committed.
+        limit = offsets.last_stable if committed else offsets.high_watermark
+        at_the_tail = limit <= want.fetch_offset <= offsets.end
         if not at_the_tail and (size_max > 0 or at_least_one):
-            records = await log.read(want.fetch_offset, max(size_max, 0), at_least_one=at_least_one)
+            records = await log.read(
+                want.fetch_offset, max(size_max, 0), at_least_one=at_least_one, committed=committed
+            )
             if records.size_bytes == 0:
                 records.release()
                 records = None
             else:
                 partition.topic.traffic.fetched_bytes += records.size_bytes
+                if committed:
+                    aborted = log.aborted_between(want.fetch_offset, records.next_offset)
     except RequestError as error:
         if error.code == ErrorCode.OFFSET_OUT_OF_RANGE:
             return Fetched(error, offsets.high_watermark, offsets.last_stable, offsets.start, None)
         return Fetched(error, -1, -1, -1, None)
-    return Fetched(None, offsets.high_watermark, offsets.last_stable, offsets.start, records)
+    return Fetched(
+        None, offsets.high_watermark, offsets.last_stable, offsets.start, records, aborted
+    )

@@ -27,7 +27,10 @@ async def find_offset(
     """
     log: PartitionLog = partition.log
     if timestamp >= 0 or timestamp == MAX_TIMESTAMP:
-        return await log.offset_for_time(timestamp) or NOT_FOUND
+        found = await log.offset_for_time(timestamp) or NOT_FOUND
+        if read_committed and found.offset >= log.offsets().last_stable:
+            return NOT_FOUND
+        return found
     offsets = log.offsets()
     if timestamp == LATEST:
         end = offsets.last_stable if read_committed else offsets.high_watermark

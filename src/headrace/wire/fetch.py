@@ -22,6 +22,7 @@ Records are never null in an answer: some clients take null for a broken frame.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -56,6 +57,7 @@ _PARTITIONS_MAX: Final = 100_000
 """Of all topics together: a broker has no more, and each costs two thousand bytes here."""
 
 _I32: Final = struct.Struct(">i")
+_ABORTED: Final = struct.Struct(">qq")
 
 
 class PartitionWant(NamedTuple):
@@ -88,6 +90,8 @@ class PartitionAnswer(NamedTuple):
     last_stable_offset: int
     log_start_offset: int
     size_bytes: int
+    aborted: Sequence[tuple[int, int]] | None = None
+    """(producer id, first offset); None for readers of uncommitted data."""
 
 
 def read_fetch(frame: memoryview, position: int, version: int) -> FetchRequest:
@@ -234,16 +238,32 @@ def write_fetch(
 
 
 def _write_partition(out: bytearray, answer: PartitionAnswer, version: int) -> None:
-    _, index, error, high_watermark, last_stable, log_start, size = answer
+    _, index, error, high_watermark, last_stable, log_start, size, aborted = answer
     out += struct.pack(">ihqq", index, error, high_watermark, last_stable)
     if version >= 5:
         out += struct.pack(">q", log_start)
     if version >= _FLEXIBLE_VERSION:
-        # aborted_transactions is null (0): transactions are not built yet.
-        out += b"\0\xff\xff\xff\xff"
+        if aborted is None:
+            out += b"\0\xff\xff\xff\xff"
+        else:
+            _write_aborted_flexible(out, aborted)
         write_uvarint(out, size + 1)
         return
-    out += b"\xff\xff\xff\xff"
+    if aborted is None:
+        out += b"\xff\xff\xff\xff"
+    else:
+        out += _I32.pack(len(aborted))
+        for transaction in aborted:
+            out += _ABORTED.pack(*transaction)
     if version >= 11:
         out += b"\xff\xff\xff\xff"
     out += _I32.pack(size)
+
+
+def _write_aborted_flexible(out: bytearray, aborted: Sequence[tuple[int, int]]) -> None:
+    """And that no other replica is to be read."""
+    write_uvarint(out, len(aborted) + 1)
+    for transaction in aborted:
+        out += _ABORTED.pack(*transaction)
+        out.append(0)
+    out += b"\xff\xff\xff\xff"

@@ -5,6 +5,8 @@
 - no fetch sessions (KIP-227): every answer carries session id 0, which every client accepts; a
   request that continues a session gets FETCH_SESSION_ID_NOT_FOUND and starts over
 - no records is an empty field, never null
+- read_committed: records up to the last stable offset, markers too, and which transactions in them
+  were aborted, by first offset; null for read_uncommitted
 - v13 topics by id, v18 as v17 (the high watermark a follower would tell is not used)
 """
 
@@ -45,6 +47,7 @@ async def serve(broker: "Broker", request: FetchRequest, head: RequestHead) -> l
         min_bytes=request.min_bytes,
         max_bytes=request.max_bytes,
         max_wait_ms=request.max_wait_ms,
+        committed=request.read_committed,
     )
     try:
         for place, answer in enumerate(answers):
@@ -92,4 +95,5 @@ def _told(want: PartitionWant, answer: Fetched) -> PartitionAnswer:
         answer.last_stable_offset,
         answer.log_start_offset,
         0 if answer.records is None else answer.records.size_bytes,
+        answer.aborted,
     )

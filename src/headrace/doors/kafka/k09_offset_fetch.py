@@ -2,7 +2,8 @@
 
 - a partition without a commit, or of a group that does not exist, has offset -1 and no error
 - v2 topics=null: everything that the group has committed; v8 many groups
-- v7 require_stable is accepted: without transactions no offset is ever unstable
+- v7 with require_stable a partition whose offset a transaction may still change has
+  UNSTABLE_OFFSET_COMMIT; its reader asks again
 - v9 a member of a next-generation group says its epoch: STALE_MEMBER_EPOCH if it is another,
   UNKNOWN_MEMBER_ID if it is none
 - v10 topics by id; offsets of a topic without one are left out of "everything"
@@ -31,6 +32,7 @@ from headrace.wire.messages.k09_offset_fetch import (
 Offsets = Mapping[tuple[str, int], Committed]
 
 _NONE = Committed(-1, -1, "", 0)
+_UNSTABLE = Committed(-1, -1, "", 1)
 
 
 class _Wanted(NamedTuple):
@@ -41,12 +43,13 @@ class _Wanted(NamedTuple):
 async def handle(context: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse:
     if context.api_version >= 8:
         groups = {group.group_id: group for group in request.groups}
-        answers = await in_turns(partial(_group, context), groups.values())
+        answer = partial(_group, context, request.require_stable)
+        answers = await in_turns(answer, groups.values())
         return OffsetFetchResponse(groups=answers)
     response = OffsetFetchResponse()
     offsets: Offsets = {}
     try:
-        offsets = context.broker.groups.offsets(request.group_id)
+        offsets = _offsets(context, request.group_id, request.require_stable)
     except RequestError as error:
         response.error_code = error.code
     topics = (
@@ -61,7 +64,7 @@ async def handle(context: RequestContext, request: OffsetFetchRequest) -> Offset
                 committed_offset=committed.offset,
                 committed_leader_epoch=committed.leader_epoch,
                 metadata=committed.metadata,
-                error_code=response.error_code,
+                error_code=response.error_code or _code(committed),
             )
             for partition, committed in _committed(offsets, topic)
         ]
@@ -69,11 +72,20 @@ async def handle(context: RequestContext, request: OffsetFetchRequest) -> Offset
     return response
 
 
-def _group(context: RequestContext, asked: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup:
+def _offsets(context: RequestContext, group_id: str, require_stable: bool) -> Offsets:
+    """What the group has committed, with _UNSTABLE in place of what may still change."""
+    offsets = context.broker.groups.offsets(group_id)
+    pending = context.broker.groups.pending(group_id) if require_stable else ()
+    return {**offsets, **dict.fromkeys(pending, _UNSTABLE)} if pending else offsets
+
+
+def _group(
+    context: RequestContext, require_stable: bool, asked: OffsetFetchRequestGroup
+) -> OffsetFetchResponseGroup:
     answer = OffsetFetchResponseGroup(group_id=asked.group_id)
     try:
         groups = context.broker.groups
-        offsets = groups.offsets(asked.group_id)
+        offsets = _offsets(context, asked.group_id, require_stable)
         answer.error_code = groups.check_reader(asked.group_id, asked.member_id, asked.member_epoch)
     except RequestError as error:
         answer.error_code = error.code
@@ -114,10 +126,14 @@ def _partitions(
             committed_offset=committed.offset,
             committed_leader_epoch=committed.leader_epoch,
             metadata=committed.metadata,
-            error_code=error_code,
+            error_code=error_code or _code(committed),
         )
         for partition, committed in _committed(offsets, wanted)
     ]
+
+
+def _code(committed: Committed) -> ErrorCode:
+    return ErrorCode.UNSTABLE_OFFSET_COMMIT if committed is _UNSTABLE else ErrorCode.NONE
 
 
 def _committed(offsets: Offsets, wanted: _Wanted) -> Iterable[tuple[int, Committed]]:
