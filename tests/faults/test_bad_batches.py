@@ -101,7 +101,10 @@ REFUSED = {
         ErrorCode.INVALID_RECORD,
     ),
     "a producer without an epoch": (changed(IDEMPOTENT, 51, "h", -1), ErrorCode.INVALID_RECORD),
-    "a transaction": (batch([b"x"], transactional=True), ErrorCode.INVALID_TXN_STATE),
+    "a transaction of nobody": (
+        batch([b"x"], transactional=True),
+        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    ),
 }
 
 
@@ -176,12 +179,16 @@ def test_acks_that_do_not_exist_are_refused(acks: int, shared: Shared, client: R
     assert answer.error_code == ErrorCode.INVALID_REQUIRED_ACKS
 
 
-def test_a_transactional_request_is_refused(shared: Shared, client: RawClient) -> None:
-    request = produce_request("t", 0, GOOD)
-    request.transactional_id = "mover"
-    answer = client.ask(request, ProduceResponse, 9)
-    error = answer.responses[0].partition_responses[0].error_code
-    assert error == ErrorCode.INVALID_TXN_STATE
+@pytest.mark.parametrize("version", [9, 12])
+def test_a_transactional_id_that_nobody_has_is_refused(
+    version: int, shared: Shared, client: RawClient
+) -> None:
+    for fields in ({}, {"producer_id": 7, "producer_epoch": 0, "base_sequence": 0}):
+        request = produce_request("t", 0, batch([b"x"], transactional=True, **fields))
+        request.transactional_id = "mover"
+        answer = client.ask(request, ProduceResponse, version)
+        error = answer.responses[0].partition_responses[0].error_code
+        assert error == ErrorCode.INVALID_PRODUCER_ID_MAPPING
 
 
 @pytest.mark.parametrize("version", range(3, 7))

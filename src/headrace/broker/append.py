@@ -6,6 +6,7 @@ What must not enter: what a batch holds inside, how an answer looks.
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
+from headrace.broker.transactional_append import InTransaction
 from headrace.log.contract import ACKS_ALL, ACKS_LEADER, ACKS_NONE, AppendDone, Appended
 from headrace.wire.batch import ATTRIBUTE_CODEC_MASK, ATTRIBUTE_TRANSACTIONAL, HEADER_BYTES
 from headrace.wire.errors import ErrorCode, RequestError
@@ -21,6 +22,7 @@ __all__ = [
     "ACKS_NONE",
     "AppendDone",
     "Appended",
+    "InTransaction",
     "append",
     "find_in_epoch",
     "find_partition",
@@ -64,12 +66,13 @@ def append(
     done: AppendDone | None,
     *,
     zstd_allowed: bool = True,
+    transaction: InTransaction | None = None,
 ) -> None:
     """Append one partition's batch; `done` as in `PartitionLog.append`.
 
     Raises RequestError: what find_partition and the log raise, INVALID_RECORD without a batch,
     MESSAGE_TOO_LARGE above the topic's max.message.bytes, UNSUPPORTED_COMPRESSION_TYPE for zstd
-    from a client whose version does not know it.
+    from a client whose version does not know it; what TransactionalAppends raises.
     """
     partition = find_partition(broker, batch.topic, batch.partition)
     records = batch.records
@@ -83,14 +86,13 @@ def append(
             "(max.message.bytes)",
         )
     attributes = records[_ATTRIBUTES_LOW_BYTE]
-    if attributes & ATTRIBUTE_TRANSACTIONAL:
-        raise RequestError(
-            ErrorCode.INVALID_TXN_STATE, "transactions are not built yet; see docs/MISSING.md"
-        )
     if attributes & ATTRIBUTE_CODEC_MASK == _CODEC_ZSTD and not zstd_allowed:
         raise RequestError(
             ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7 or newer"
         )
-    partition.log.append(records, acks, done)
+    if attributes & ATTRIBUTE_TRANSACTIONAL:
+        broker.transactional_appends.append(partition, records, acks, done, transaction)
+    else:
+        partition.log.append(records, acks, done)
     partition.produced_bytes += len(records)
     partition.topic.traffic.produced_batches += 1

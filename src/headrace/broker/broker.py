@@ -1,8 +1,8 @@
 """The broker: where log, catalog and groups meet. Doors know this room and no other behind it.
 
 Services are plain functions and small objects around it: `append`, `fetch`, `list_offsets`,
-`topics`, `group_coordinator`, `producer_ids`, `housekeeping`. All of them run on one event loop;
-blocking work goes to the flusher's and the catalog's threads.
+`topics`, `group_coordinator`, `transaction_coordinator`, `producer_ids`, `housekeeping`. All of
+them run on one event loop; blocking work goes to the flusher's and the catalog's threads.
 What must not enter: sockets, frames, API versions.
 """
 
@@ -33,10 +33,16 @@ from headrace.broker.share.share_groups import ShareGroups
 from headrace.broker.stats import Stats
 from headrace.broker.stuck_watch import StuckWatch
 from headrace.broker.topics import Topic, Topics
+from headrace.broker.transaction_coordinator import TransactionCoordinator
+from headrace.broker.transaction_end import abort_hanging, end_everywhere
+from headrace.broker.transactional_append import TransactionalAppends
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
 from headrace.log.store import DataDirectoryInUse, LogStore
+from headrace.transactions.record import TopicPartition
+from headrace.transactions.settings import TransactionSettings
+from headrace.transactions.states import AT_REST
 from headrace.wire.errors import RequestError
 
 __all__ = ["Broker", "BrokerOptions", "OpenError"]
@@ -82,6 +88,16 @@ def steady_clock_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+def _transaction_settings(configs: BrokerConfigs) -> TransactionSettings:
+    return TransactionSettings(
+        timeout_ms_max=configs.integer("transaction.max.timeout.ms"),
+        id_expiration_ms=configs.integer("transactional.id.expiration.ms"),
+        timeout_check_ms=configs.integer(
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms"
+        ),
+    )
+
+
 class Broker:
     """One open data directory and everything that serves it. Made by `open`, ended by `close`."""
 
@@ -118,7 +134,7 @@ class Broker:
             catalog,
             settings,
             wall_clock_ms,
-            self._partition_exists,
+            topics.has_partition,
             retention_ms=self._retention_clock.now_ms,
             is_durable=group_configs.is_durable,
             take_reset=lambda group_id: group_configs.take_reset(group_id, wall_clock_ms()),
@@ -127,6 +143,14 @@ class Broker:
             weights=self.loads.weights,
             stats=stats,
         )
+        self.transactions = TransactionCoordinator(
+            catalog.transactions,
+            _transaction_settings(configs),
+            wall_clock_ms,
+            self.producer_ids.next,
+            partial(end_everywhere, topics, self.groups),
+        )
+        self.transactional_appends = TransactionalAppends(self.transactions)
         self.stuck = StuckWatch(self.groups, topics, configs.integer(STUCK_CONFIG), steady_clock_ms)
         self.load_watch = LoadWatch(
             self.loads, self.groups, configs.integer(BALANCE_CONFIG), steady_clock_ms
@@ -182,6 +206,9 @@ class Broker:
         await broker.groups.start()
         parts.add("the share groups", broker.share.close)
         await broker.share.start()
+        parts.add("the transactions", broker.transactions.close)
+        await broker.transactions.start()
+        await broker._abort_hanging()
         broker.stuck.start()
         parts.add("the watch for stuck members", broker.stuck.close)
         broker.load_watch.start()
@@ -215,9 +242,19 @@ class Broker:
         """
         await self._parts.close()
 
-    def _partition_exists(self, topic: str, partition: int) -> bool:
-        found = self.topics.by_name.get(topic)
-        return found is not None and 0 <= partition < len(found.partitions)
+    async def _abort_hanging(self) -> None:
+        known: set[tuple[int, TopicPartition]] = {
+            (record.producer_id, pair)
+            for record in self.transactions.records().values()
+            if record.state not in AT_REST
+            for pair in record.partitions
+        }
+        is_known = lambda producer_id, pair: (producer_id, pair) in known  # noqa: E731
+        for topic, index, producer_id in await abort_hanging(self.topics, is_known):
+            log.warning(
+                "%s-%d: a transaction of producer %d that nobody knew was aborted",
+                *(topic, index, producer_id),
+            )
 
     def _topics_for_groups(self) -> TopicsImage:
         """Made anew when topics have changed and somebody asks."""

@@ -18,10 +18,14 @@ class Changes:
 
     async def run(self, change: Coroutine[Any, Any, T]) -> T:
         """Run `change` as a task of its own; returns or raises what it does."""
+        return await asyncio.shield(self.start(change))
+
+    def start(self, change: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Begin `change`, which nobody needs to wait for."""
         task = asyncio.ensure_future(change)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def wait(self) -> None:
         """Until no change is under way."""

@@ -1,5 +1,6 @@
-"""Every broker configuration about groups: bounds of the classic protocol, and what holds for a
-next-generation or a share group of which nothing else was set (`group_config_table`).
+"""Every broker configuration about groups and transactions: bounds of the classic protocol, what
+holds for a next-generation or a share group of which nothing else was set (`group_config_table`),
+how long transactions may take.
 
 What must not enter: the values in force (`broker_configs`).
 """
@@ -11,6 +12,7 @@ from headrace.broker.configs import Config, choice, integer, long
 from headrace.broker.group_config_table import NUMBERS, Number
 from headrace.groups.assignors import ASSIGNORS
 from headrace.groups.settings import GroupSettings, Migration
+from headrace.transactions.settings import TransactionSettings
 from headrace.wire.messages.k32_describe_configs import ConfigType
 
 __all__ = ["BALANCE_CONFIG", "COORDINATION_CONFIGS", "MIGRATION_CONFIG"]
@@ -19,6 +21,7 @@ BALANCE_CONFIG: Final = "headrace.group.balance.interval.ms"
 MIGRATION_CONFIG: Final = "group.consumer.migration.policy"
 
 _GROUPS: Final = GroupSettings()
+_TRANSACTIONS: Final = TransactionSettings()
 _MINUTE_MS: Final = 60_000
 
 
@@ -131,6 +134,27 @@ _OWN: Final = (
         "offsets.retention.minutes",
         _GROUPS.offsets_retention_ms // _MINUTE_MS,
         "How long the offsets of a group are kept after its last member left.",
+        least=1,
+        read_only=True,
+    ),
+    integer(
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        _TRANSACTIONS.timeout_check_ms,
+        "Time between two looks for transactions that take too long.",
+        least=10,
+        read_only=True,
+    ),
+    integer(
+        "transaction.max.timeout.ms",
+        _TRANSACTIONS.timeout_ms_max,
+        "The longest time that a producer may ask for its transactions to take.",
+        least=1,
+        read_only=True,
+    ),
+    long(
+        "transactional.id.expiration.ms",
+        _TRANSACTIONS.id_expiration_ms,
+        "A transactional id that nobody has used for so long is forgotten.",
         least=1,
         read_only=True,
     ),

@@ -115,6 +115,10 @@ class Topics:
             )
         return topic.partitions[index]
 
+    def has_partition(self, name: str, index: int) -> bool:
+        found = self.by_name.get(name)
+        return found is not None and 0 <= index < len(found.partitions)
+
     def offline_partitions(self) -> list[tuple[str, int]]:
         """(topic, partition) of those whose log cannot be used, whether since the start or since
         a sync failed."""

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from headrace.broker.append import InTransaction, append
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.log.contract import ACKS_ALL
 from headrace.wire import schema
+from headrace.wire.produce import PartitionBatch
 from headrace.wire.records import Record, build_batch
 
 
@@ -88,6 +90,55 @@ def enter() -> Callable[..., Coroutine[Any, Any, str]]:
         return str(joined.member_id)
 
     return become_member
+
+
+class Transactor:
+    """A transactional producer that is in the middle of a transaction, for `with_transaction`."""
+
+    def __init__(self, broker: Any, producer: Any) -> None:
+        self.broker = broker
+        self.producer = producer
+        self.fields = {
+            "transactional_id": "x",
+            "producer_id": producer.producer_id,
+            "producer_epoch": producer.epoch,
+        }
+        self._sequences: dict[int, int] = {}
+
+    async def write(self, partition: int, value: bytes = b"v") -> Any:
+        """The outcome of one batch in topic `t`: Appended or RequestError."""
+        sequence = self._sequences.get(partition, 0)
+        self._sequences[partition] = sequence + 1
+        batch = build_batch(
+            [Record(timestamp_ms=1, value=value)],
+            producer_id=self.producer.producer_id,
+            producer_epoch=self.producer.epoch,
+            base_sequence=sequence,
+            transactional=True,
+        )
+        done = asyncio.get_running_loop().create_future()
+        asked = PartitionBatch("t", partition, memoryview(bytearray(batch)))
+        append(self.broker, asked, ACKS_ALL, done.set_result, transaction=InTransaction("x", False))
+        return await done
+
+
+@pytest.fixture
+def with_transaction(with_groups: Callable[..., Any]) -> Callable[..., Any]:
+    """As `with_groups`; `body(asker, transactor)` has a transaction with partitions 0 and 1 of
+    topic `t` and group `g`, and nothing written yet."""
+    from headrace.broker.transaction_requests import Add, Init
+
+    def run(body: Callable[..., Coroutine[Any, Any, Any]]) -> Any:
+        async def begun(asker: Asker) -> Any:
+            transactions = asker.broker.transactions
+            producer = await transactions.init("x", Init(60_000))
+            pairs = frozenset({("t", 0), ("t", 1)})
+            await transactions.add("x", Add(producer, pairs, frozenset({"g"})))
+            return await body(asker, Transactor(asker.broker, producer))
+
+        return with_groups(begun)
+
+    return run
 
 
 class Inside(NamedTuple):

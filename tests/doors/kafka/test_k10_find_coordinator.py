@@ -15,10 +15,15 @@ async def find(asker, version, *keys, key_type=CoordinatorType.GROUP):
     return (await asker.ask(API, version, request)).coordinators
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_this_broker_keeps_every_group(with_groups, version):
+@pytest.mark.parametrize(
+    ("key_type", "version"),
+    [(CoordinatorType.GROUP, version) for version in VERSIONS]
+    + [(CoordinatorType.TRANSACTION, version) for version in VERSIONS[1:]],
+)
+def test_this_broker_keeps_every_group_and_transactional_id(with_groups, key_type, version):
     async def body(asker):
-        found = await find(asker, version, *["a", "b"][: 1 if version < 4 else 2])
+        keys = ["a", "b"][: 1 if version < 4 else 2]
+        found = await find(asker, version, *keys, key_type=key_type)
         for coordinator in found:
             assert coordinator.error_code == 0
             assert (coordinator.node_id, coordinator.host, coordinator.port) == (
@@ -46,7 +51,6 @@ def test_this_broker_keeps_every_share_partition(with_groups):
 @pytest.mark.parametrize(
     ("key_type", "error"),
     [
-        (CoordinatorType.TRANSACTION, ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
         (CoordinatorType.SHARE, ErrorCode.INVALID_REQUEST),
         (9, ErrorCode.INVALID_REQUEST),
     ],

@@ -98,7 +98,7 @@ def test_api_versions_says_what_is_served(shared: RunningBroker, connect: Connec
     assert told == SERVED
 
 
-@pytest.mark.parametrize("key", [-1, 4, 5, 6, 7, 17, 27, 52, 71, 72, 1000, 0x7FFF, -0x8000])
+@pytest.mark.parametrize("key", [-1, 4, 5, 6, 7, 17, 52, 71, 72, 1000, 0x7FFF, -0x8000])
 def test_an_unknown_api_closes_the_connection(
     key: int, shared: RunningBroker, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,8 @@ since Kafka 4.0 does.
    of them is as durable as `acks` and the durability policy ask
  - acks=0: no answer at all; an error closes the connection
  - v7 zstd, v8 error messages, v10 leader hints (never needed: one broker leads all), v13 topic ids
+ - a transactional batch for a partition that is not in the transaction adds it from v12 on
+   (KIP-890); before that it gets INVALID_TXN_STATE, in v11 TRANSACTION_ABORTABLE
 
 No task is made for a request: the partitions call back.
 """
@@ -16,7 +18,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from headrace.broker.append import ACKS_ALL, ACKS_LEADER, ACKS_NONE, AppendDone, Appended, append
+from headrace.broker.append import (
+    ACKS_ALL,
+    ACKS_LEADER,
+    ACKS_NONE,
+    AppendDone,
+    Appended,
+    InTransaction,
+    append,
+)
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.header import RequestHead
@@ -36,6 +46,8 @@ __all__ = ["FIRST_VERSION", "VERSIONS", "RefusedWithoutAnswer", "serve"]
 
 VERSIONS = (0, 13)
 _ZSTD_VERSION = 7
+_ABORTABLE_VERSION = 11
+_ADDS_PARTITION_VERSION = 12
 MESSAGE_CHARS_MAX: Final = 1000
 """Of an error message: it is told once for every partition asked for."""
 
@@ -95,8 +107,11 @@ def serve(
     version = head.api_version
     request = read_produce(frame, head.body, version)
     acks = request.acks
+    append_one: Callable[..., None] = append
+    if request.transactional_id:
+        append_one = _in_transaction(request.transactional_id, version)
     if acks == ACKS_NONE:
-        _append_silently(broker, request, version)
+        _append_silently(broker, request, version, append_one)
         return
     refusal = _refusal(request)
     for batch, done in _asked(request, head, reserve()):
@@ -105,7 +120,7 @@ def serve(
             done(refusal)
             continue
         try:
-            append(broker, batch, acks, done, zstd_allowed=version >= _ZSTD_VERSION)
+            append_one(broker, batch, acks, done, zstd_allowed=version >= _ZSTD_VERSION)
         except RequestError as error:
             broker.stats.errors[ApiKey.PRODUCE, error.code] += 1
             done(error)
@@ -130,17 +145,24 @@ def _refusal(request: ProduceRequest) -> RequestError | None:
         return RequestError(
             ErrorCode.INVALID_REQUIRED_ACKS, f"acks is {request.acks}; 0, 1 and -1 (all) exist"
         )
-    if request.transactional_id is not None:
-        return RequestError(
-            ErrorCode.INVALID_TXN_STATE, "transactions are not built yet; see docs/MISSING.md"
-        )
     return None
 
 
-def _append_silently(broker: "Broker", request: ProduceRequest, version: int) -> None:
+def _in_transaction(transactional_id: str, version: int) -> Callable[..., None]:
+    """`append` for a request with batches of a transaction."""
+    told = ErrorCode.TRANSACTION_ABORTABLE
+    if version < _ABORTABLE_VERSION:
+        told = ErrorCode.INVALID_TXN_STATE
+    transaction = InTransaction(transactional_id, version >= _ADDS_PARTITION_VERSION, told)
+    return partial(append, transaction=transaction)
+
+
+def _append_silently(
+    broker: "Broker", request: ProduceRequest, version: int, append_one: Callable[..., None]
+) -> None:
     for batch in request.batches:
         try:
-            append(broker, batch, ACKS_NONE, None, zstd_allowed=version >= _ZSTD_VERSION)
+            append_one(broker, batch, ACKS_NONE, None, zstd_allowed=version >= _ZSTD_VERSION)
         except RequestError as error:
             broker.stats.errors[ApiKey.PRODUCE, error.code] += 1
             raise RefusedWithoutAnswer(

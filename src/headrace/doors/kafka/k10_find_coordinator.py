@@ -1,10 +1,8 @@
 """FindCoordinator (key 10), versions 0-6.
 
-- one broker coordinates every group and every share partition (key type 2, which only brokers ask
-  for, as group:topic-id:partition): itself
+- one broker coordinates every group, every transactional id (key type 1) and every share partition
+  (key type 2, which only brokers ask for, as group:topic-id:partition): itself
 - v4 many keys in one request
-- transactional ids (key type 1) are not served yet: they get TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-  the code that makes a client stop and say why instead of asking for ever
 """
 
 import re
@@ -26,10 +24,6 @@ _SHARE_PARTITION: Final = re.compile(r".+:[A-Za-z0-9_-]{22}:[0-9]+\Z", re.DOTALL
 """The topic id as Kafka writes one: base64 without padding."""
 
 _REFUSALS: Final[dict[int, tuple[ErrorCode, str]]] = {
-    CoordinatorType.TRANSACTION: (
-        ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        "Headrace does not have transactions yet; idempotent producers work",
-    ),
     CoordinatorType.SHARE: (
         ErrorCode.INVALID_REQUEST,
         "a share partition is named as group:topic-id:partition",
@@ -58,7 +52,8 @@ def _find(
 ) -> FindCoordinatorResponseCoordinator:
     found = FindCoordinatorResponseCoordinator(key=key)
     is_share_partition = request.key_type == CoordinatorType.SHARE and _SHARE_PARTITION.match(key)
-    if request.key_type == CoordinatorType.GROUP or is_share_partition:
+    known = (CoordinatorType.GROUP, CoordinatorType.TRANSACTION)
+    if request.key_type in known or is_share_partition:
         found.node_id = context.broker.node_id
         found.host = context.broker.advertised_host
         found.port = context.broker.advertised_port

@@ -2,12 +2,17 @@
 
 - an idempotent producer (transactional id null) always gets a new id with epoch 0, as in Kafka,
   also when it names the id and epoch it had (version 3 on): those are its own to bump (KIP-360)
-- a transactional id is refused: transactions are not built
+- with a transactional id: the id's producer gets the next epoch, which fences the one before; the
+  transaction that one left open is aborted first, and this waits for it
+- v3 who names the id and epoch it has is fenced unless they are the last ones; asking again after
+  a lost answer gives the same answer
+- v4 PRODUCER_FENCED, before that INVALID_PRODUCER_EPOCH
+- the id may be empty: INVALID_REQUEST
 """
 
-from typing import Final
-
+from headrace.broker.transaction_requests import Init, ProducerIdentity
 from headrace.doors.kafka.api import Api, RequestContext
+from headrace.doors.kafka.fencing import code_for
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k22_init_producer_id import (
@@ -15,19 +20,28 @@ from headrace.wire.messages.k22_init_producer_id import (
     InitProducerIdResponse,
 )
 
-_NO_TRANSACTIONS: Final = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-"""On this code librdkafka, kafka-python and aiokafka all give up at once; after UNSUPPORTED_VERSION
-or INVALID_REQUEST librdkafka asks again until its caller's time is over."""
-
 
 async def handle(context: RequestContext, request: InitProducerIdRequest) -> InitProducerIdResponse:
-    if request.transactional_id is not None:
-        return InitProducerIdResponse(error_code=_NO_TRANSACTIONS, producer_epoch=-1)
     try:
-        producer_id = await context.broker.producer_ids.next()
+        producer = await _producer(context, request)
     except RequestError as error:
-        return InitProducerIdResponse(error_code=error.code, producer_epoch=-1)
-    return InitProducerIdResponse(producer_id=producer_id, producer_epoch=0)
+        code = code_for(error, context.api_version, since=4)
+        return InitProducerIdResponse(error_code=code, producer_epoch=-1)
+    return InitProducerIdResponse(producer_id=producer.producer_id, producer_epoch=producer.epoch)
+
+
+async def _producer(context: RequestContext, request: InitProducerIdRequest) -> ProducerIdentity:
+    if request.transactional_id is None:
+        return ProducerIdentity(await context.broker.producer_ids.next(), 0)
+    if (request.producer_id < 0) != (request.producer_epoch < 0):
+        raise RequestError(ErrorCode.INVALID_REQUEST, "a producer id goes with an epoch")
+    return await context.broker.transactions.init(
+        request.transactional_id,
+        Init(
+            request.transaction_timeout_ms,
+            ProducerIdentity(request.producer_id, request.producer_epoch),
+        ),
+    )
 
 
 API = Api(ApiKey.INIT_PRODUCER_ID, versions=(0, 5), request=InitProducerIdRequest, handle=handle)

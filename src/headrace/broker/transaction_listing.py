@@ -1,0 +1,58 @@
+"""Looking at transactions from outside: which there are, by what an administrator asks for."""
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from headrace.groups.topic_pattern import PatternError, compiled
+from headrace.transactions.record import TransactionRecord
+from headrace.transactions.states import State
+from headrace.wire.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from headrace.broker.broker import Broker
+
+__all__ = ["TransactionFilter", "list_transactions", "unknown_states"]
+
+_NEVER_HERE: Final = frozenset({"Dead", "PrepareEpochFence"})
+"""States of Kafka's that no transactional id of this broker is ever in."""
+
+
+class TransactionFilter(NamedTuple):
+    """Empty, negative or None lets everything through."""
+
+    states: Collection[str] = ()
+    """By Kafka's names."""
+    producer_ids: Collection[int] = ()
+    duration_ms_min: int = -1
+    """Only transactions that have lasted for longer."""
+    pattern: str | None = None
+    """Of the whole transactional id."""
+
+
+def unknown_states(names: Iterable[str]) -> list[str]:
+    """Those that are no states."""
+    known = {state.value for state in State} | _NEVER_HERE
+    return [name for name in names if name not in known]
+
+
+def list_transactions(broker: "Broker", wanted: TransactionFilter) -> list[TransactionRecord]:
+    """In the order of ids. Raises RequestError INVALID_REGULAR_EXPRESSION."""
+    pattern = None
+    if wanted.pattern:
+        try:
+            pattern = compiled(wanted.pattern)
+        except PatternError as error:
+            raise RequestError(ErrorCode.INVALID_REGULAR_EXPRESSION, str(error)) from error
+    now_ms = broker.now_ms()
+    return [
+        record
+        for transactional_id, record in sorted(broker.transactions.records().items())
+        if (not wanted.states or record.state.value in wanted.states)
+        and (not wanted.producer_ids or record.producer_id in wanted.producer_ids)
+        and (wanted.duration_ms_min < 0 or _lasts(record, now_ms) > wanted.duration_ms_min)
+        and (pattern is None or pattern.matches(transactional_id))
+    ]
+
+
+def _lasts(record: TransactionRecord, now_ms: int) -> int:
+    return now_ms - record.started_ms if record.started_ms >= 0 else -1
