@@ -17,6 +17,7 @@ from bench.one_more import one_more_member
 from bench.raw import Connection, Produced, batch_of, fetch_through, produce, produce_one_by_one
 from bench.report import Row
 from bench.server import Serving, serving
+from bench.transactions import commit_ms, records_per_s
 from headrace.testing import running_broker
 
 __all__ = ["WORKLOADS", "Settings"]
@@ -382,6 +383,36 @@ def start_and_memory(settings: Settings) -> Iterator[Row]:
     yield row
 
 
+def transactions(settings: Settings) -> Iterator[Row]:
+    """Next to plain produce in the same run, and the time of one small transaction."""
+    plain: list[float] = []
+
+    def in_rounds(bootstrap: str, *, transactional: bool) -> float:
+        rates = []
+        for _ in range(settings.rounds):
+            with fresh_topic(bootstrap, "fsync") as topic:
+                rates.append(records_per_s(bootstrap, topic, transactional=transactional))
+        return statistics.median(rates)
+
+    def throughput(bootstrap: str, _: Serving | None) -> Row:
+        rate = in_rounds(bootstrap, transactional=True)
+        plain.append(in_rounds(bootstrap, transactional=False))
+        row = Row("librdkafka, transactions of 1,000 records, 1 KB", "fsync", rate, "records/s")
+        row.detail["of plain produce"] = rate / plain[-1]
+        return row
+
+    def single(bootstrap: str, _: Serving | None) -> Row:
+        with fresh_topic(bootstrap, "fsync") as topic:
+            took_ms = commit_ms(bootstrap, topic, settings.seconds)
+        return Row("librdkafka, a transaction of one record, p50", "fsync", took_ms, "ms")
+
+    row = measured(settings, "fsync", throughput)
+    if len(plain) > 1:
+        row.detail[f"{settings.peer_name}, of plain produce"] = (row.other or 0) / plain[-1]
+    yield row
+    yield measured(settings, "fsync", single)
+
+
 def groups(settings: Settings) -> Iterator[Row]:
     """A large group forms and stays; many small ones idle."""
     yield from large_group(settings.directory, settings.seconds)
@@ -404,6 +435,7 @@ WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "ack": ack_latency,
     "librdkafka": librdkafka,
     "start": start_and_memory,
+    "transactions": transactions,
     "groups": groups,
     "one-more": one_more,
 }
