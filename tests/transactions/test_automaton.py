@@ -19,7 +19,7 @@ T0 = ("t", 0)
 def record(state: State = State.EMPTY, **fields: object) -> TransactionRecord:
     made = TransactionRecord("x", 7, 3, 60_000, state, updated_ms=1)
     if state not in (State.EMPTY, State.COMPLETE_ABORT, State.COMPLETE_COMMIT):
-        made = replace(made, partitions=frozenset({T0}), started_ms=1)
+        made = replace(made, partitions=frozenset({T0}), transaction_epoch=3, started_ms=1)
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
@@ -176,6 +176,33 @@ def test_time_is_up_only_for_what_is_ongoing():
     timed_out = automaton.time_out(ongoing, 60_001)
     assert (timed_out.state, timed_out.epoch) == (State.PREPARE_ABORT, 4)
     assert code_of(end, timed_out, 3, True, bumps=False) is FENCED
+
+
+def test_a_transaction_is_kept_for_its_producers_successors_to_end():
+    before = record(State.ONGOING, two_phase=True)
+    assert not automaton.is_overdue(before, 10**12)
+    request = Init(0, two_phase=True, keeps_prepared=True)
+    for epoch in (4, 5):
+        kept = automaton.init("x", before, request, 10, SETTINGS)
+        assert kept.answer == ProducerIdentity(7, epoch)
+        assert (kept.record.state, kept.record.transaction_epoch) == (State.ONGOING, 3)
+        assert kept.record.partitions == {T0}
+        before = kept.record
+    more = Add(ProducerIdentity(7, 5), frozenset({T0}))
+    assert code_of(automaton.add, before, more, 11, SETTINGS) is ErrorCode.INVALID_TXN_STATE
+    for epoch in (3, 4):
+        fenced = code_of(end, before, epoch, True, bumps=False)
+        assert fenced is ErrorCode.PRODUCER_FENCED
+    done = automaton.complete(end(before, 5, True, bumps=False).record, 12)
+    assert (done.state, done.transaction_epoch) == (State.COMPLETE_COMMIT, -1)
+    assert automaton.init("x", done, request, 13, SETTINGS).answer == ProducerIdentity(7, 6)
+
+
+def test_a_transaction_can_be_kept_until_epochs_are_used_up():
+    last = record(State.ONGOING, epoch=EPOCH_LAST)
+    request = Init(1000, keeps_prepared=True)
+    refused = code_of(automaton.init, "x", last, request, 10, SETTINGS)
+    assert refused is ErrorCode.INVALID_TXN_STATE
 
 
 def test_an_id_without_a_transaction_expires():

@@ -70,8 +70,8 @@ class Zombies(RuleBasedStateMachine):
             self.tell_one(False)
             self.complete(True)
 
-    @rule(who=WHO, knows=st.booleans(), waits=st.booleans())
-    def start(self, who: str, knows: bool, waits: bool) -> None:
+    @rule(who=WHO, knows=st.booleans(), waits=st.booleans(), keeps=st.booleans())
+    def start(self, who: str, knows: bool, waits: bool, keeps: bool = False) -> None:
         client = self.clients[who]
         expected = client.me if knows else NO_PRODUCER
         if waits:
@@ -79,13 +79,15 @@ class Zombies(RuleBasedStateMachine):
         for _ in range(2):
             self.ids += 1
             try:
-                step = automaton.init("x", self.record, Init(50, expected, self.ids), 0, SETTINGS)
+                request = Init(50, expected, keeps_prepared=keeps, fresh_producer_id=self.ids)
+                step = automaton.init("x", self.record, request, 0, SETTINGS)
             except RequestError:
                 return
             self.become(step.record)
             if step.answer is not None:
                 client.becomes(step.answer)
-                client.is_open, client.unanswered = False, None
+                client.is_open, client.unanswered = step.record.is_kept, None
+                client.transaction = self.open_transaction
                 return
             self.finish()
 
@@ -143,7 +145,8 @@ class Zombies(RuleBasedStateMachine):
             *(len(log), 80, 0, 2, 0, ATTRIBUTE_TRANSACTIONAL, 0, 0, 0), *me, sequence, 1
         )
         try:
-            if not table.is_in_transaction(*me):
+            is_kept = self.record is not None and self.record.is_kept
+            if is_kept or not table.is_in_transaction(*me):
                 automaton.check_write(self.record, me, pair)
             retry_of = table.check(header)
         except RequestError:

@@ -8,7 +8,7 @@ What must not enter: the values in force (`broker_configs`).
 from collections.abc import Iterable
 from typing import Final
 
-from headrace.broker.configs import Config, choice, integer, long
+from headrace.broker.configs import Config, boolean, choice, integer, long
 from headrace.broker.group_config_table import NUMBERS, Number
 from headrace.groups.assignors import ASSIGNORS
 from headrace.groups.settings import GroupSettings, Migration
@@ -150,6 +150,12 @@ _OWN: Final = (
         "The longest time that a producer may ask for its transactions to take.",
         least=1,
         read_only=True,
+    ),
+    boolean(
+        "transaction.two.phase.commit.enable",
+        False,
+        "Whether producers may have transactions without a timeout, which wait for a decision from "
+        "outside and hold up readers of committed data until it comes.",
     ),
     long(
         "transactional.id.expiration.ms",

@@ -88,6 +88,9 @@ class TransactionCoordinator:
         self._end_everywhere = end_everywhere
         self._ids: dict[str, _Hosted] = {}
         self._ongoing: set[str] = set()
+        self.kept: set[int] = set()
+        """Producers whose open transaction is kept: nobody writes to it any more, though its
+        partitions do not know that."""
         self._changes = Changes()
         self._saving: set[asyncio.Task[None]] = set()
         self._watchers: list[asyncio.Task[None]] = []
@@ -172,7 +175,7 @@ class TransactionCoordinator:
         Raises RequestError: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, INVALID_TXN_STATE.
         """
         record = automaton.check_producer(self.record(transactional_id), producer)
-        if record.state is not State.ONGOING or group_id not in record.groups:
+        if record.state is not State.ONGOING or group_id not in record.groups or record.is_kept:
             raise RequestError(
                 ErrorCode.INVALID_TXN_STATE,
                 f"{transactional_id!r} has no transaction with the group {group_id!r}",
@@ -256,6 +259,10 @@ class TransactionCoordinator:
             self._ongoing.add(record.transactional_id)
         else:
             self._ongoing.discard(record.transactional_id)
+        if record.is_kept:
+            self.kept.add(record.producer_id)
+        elif record.state not in PREPARED:
+            self.kept.discard(record.producer_id)
         if record.state in PREPARED:
             hosted.completing = asyncio.create_task(
                 self._complete(hosted, record), name="transaction end"
@@ -277,6 +284,7 @@ class TransactionCoordinator:
         if told:
             log.info("%r has ended its transaction after all", record.transactional_id)
         hosted.record = automaton.complete(record, self._now_ms())
+        self.kept.discard(record.producer_id)
         hosted.completing = None
         self._save_soon(hosted.record)
 

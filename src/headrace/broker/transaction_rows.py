@@ -20,6 +20,8 @@ def row_of(record: TransactionRecord) -> TransactionRow:
         state=record.state.value,
         partitions=record.partitions,
         groups=record.groups,
+        transaction_epoch=record.transaction_epoch,
+        two_phase=record.two_phase,
         started_ms=record.started_ms,
         updated_ms=record.updated_ms,
     )
@@ -42,6 +44,8 @@ def record_of(row: TransactionRow) -> TransactionRecord:
         next_producer_id=row.next_producer_id,
         partitions=frozenset(row.partitions),
         groups=frozenset(row.groups),
+        transaction_epoch=row.transaction_epoch,
+        two_phase=row.two_phase,
         started_ms=row.started_ms,
         updated_ms=row.updated_ms,
     )

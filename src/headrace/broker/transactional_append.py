@@ -71,7 +71,8 @@ class TransactionalAppends:
         if waiting is not None:
             self._wait(waiting, batch, acks, done)
             return
-        if partition.log.is_in_transaction(*producer):
+        is_known = producer.producer_id not in self._coordinator.kept
+        if is_known and partition.log.is_in_transaction(*producer):
             partition.log.append(batch, acks, done)
             return
         if transaction is None:

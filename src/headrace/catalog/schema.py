@@ -115,6 +115,8 @@ MIGRATIONS: Final = (
         state TEXT NOT NULL,
         partitions TEXT NOT NULL,
         groups TEXT NOT NULL,
+        transaction_epoch INTEGER NOT NULL,
+        two_phase INTEGER NOT NULL,
         started_ms INTEGER NOT NULL,
         updated_ms INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;

@@ -28,6 +28,8 @@ class TransactionRow:
     state: str
     partitions: Iterable[tuple[str, int]]
     groups: Iterable[str]
+    transaction_epoch: int
+    two_phase: bool
     started_ms: int
     updated_ms: int
 
@@ -44,8 +46,8 @@ class TransactionRows:
         def change(db: sqlite3.Connection) -> list[TransactionRow]:
             rows = db.execute(
                 "SELECT transactional_id, producer_id, epoch, last_epoch, previous_producer_id,"
-                " next_producer_id, timeout_ms, state, partitions, groups, started_ms, updated_ms"
-                " FROM transactions ORDER BY transactional_id"
+                " next_producer_id, timeout_ms, state, partitions, groups, transaction_epoch,"
+                " two_phase, started_ms, updated_ms FROM transactions ORDER BY transactional_id"
             )
             return [_read(TransactionRow(*row)) for row in rows]
 
@@ -67,13 +69,16 @@ class TransactionRows:
             row.state,
             json.dumps(partitions, separators=(",", ":")),
             json.dumps(sorted(row.groups), separators=(",", ":")),
+            row.transaction_epoch,
+            row.two_phase,
             row.started_ms,
             row.updated_ms,
         )
 
         def change(db: sqlite3.Connection) -> None:
             db.execute(
-                "REPLACE INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
+                "REPLACE INTO transactions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
             )
 
         await self._writer.run(change)
@@ -94,6 +99,7 @@ def _read(row: TransactionRow) -> TransactionRow:
         row.partitions = [
             (topic, int(index)) for topic, indexes in topics.items() for index in indexes
         ]
+        row.two_phase = bool(row.two_phase)
         row.groups = [str(group_id) for group_id in json.loads(str(row.groups))]
     except (ValueError, TypeError, AttributeError) as error:
         raise CatalogError(

@@ -2,7 +2,8 @@
 
 Each function is one step: it returns the record to be made durable (the same one when nothing
 changed) and the answer, or raises RequestError and changes nothing. The rules are those of KIP-98
-with KIP-360 (repeated InitProducerId), KIP-588 and KIP-890 (an epoch for every transaction).
+with KIP-360 (repeated InitProducerId), KIP-588, KIP-890 (an epoch for every transaction) and
+KIP-939 (a transaction that is kept until its producer's successor ends it).
 
 Epochs go up to EPOCH_LAST; the one above is for markers and fences only, after which the producer
 goes on under a new id.
@@ -65,9 +66,9 @@ def init(
     have left open is aborted first.
 
     Raises RequestError: INVALID_TRANSACTION_TIMEOUT, PRODUCER_FENCED when `expected` is another's,
-    CONCURRENT_TRANSACTIONS.
+    CONCURRENT_TRANSACTIONS, INVALID_TXN_STATE for a transaction that can be kept no more.
     """
-    if not 0 < request.timeout_ms <= settings.timeout_ms_max:
+    if not request.two_phase and not 0 < request.timeout_ms <= settings.timeout_ms_max:
         raise RequestError(
             ErrorCode.INVALID_TRANSACTION_TIMEOUT,
             f"a transaction may take 1 to {settings.timeout_ms_max} ms (transaction.max.timeout.ms)"
@@ -75,19 +76,28 @@ def init(
         )
     if record is None:
         made = TransactionRecord(
-            transactional_id, request.fresh_producer_id, 0, request.timeout_ms, updated_ms=now_ms
+            transactional_id,
+            request.fresh_producer_id,
+            0,
+            request.timeout_ms,
+            two_phase=request.two_phase,
+            updated_ms=now_ms,
         )
         return Step(made, made.producer)
     expected = request.expected
     is_repeated = _check_expected(record, expected)
     if record.state in PREPARED:
         raise _completing(record)
+    if record.state is State.ONGOING and request.keeps_prepared:
+        kept = _kept(record, request, now_ms)
+        return Step(kept, kept.producer)
     if record.state is State.ONGOING:
         return Step(_fenced(record, now_ms, -1 if expected == NO_PRODUCER else record.epoch), None)
     begun = replace(
         record,
         state=State.EMPTY,
         timeout_ms=request.timeout_ms,
+        two_phase=request.two_phase,
         updated_ms=now_ms,
     )
     if not is_repeated:
@@ -99,10 +109,15 @@ def add(
     record: TransactionRecord | None, request: Add, now_ms: int, settings: TransactionSettings
 ) -> Step:
     """Raises RequestError: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS,
-    POLICY_VIOLATION for too many partitions."""
+    INVALID_TXN_STATE for a transaction that is kept, POLICY_VIOLATION for too many partitions."""
     record = check_producer(record, request.producer)
     if record.state in PREPARED:
         raise _completing(record)
+    if record.is_kept:
+        raise RequestError(
+            ErrorCode.INVALID_TXN_STATE,
+            f"{record.transactional_id!r} has a prepared transaction, which can only be ended",
+        )
     if record.state is State.ONGOING:
         if request.partitions <= record.partitions and request.groups <= record.groups:
             return Step(record, record.producer)
@@ -111,7 +126,13 @@ def add(
         begun = record
     else:
         partitions, groups = request.partitions, request.groups
-        begun = replace(record, state=State.ONGOING, last_epoch=-1, started_ms=now_ms)
+        begun = replace(
+            record,
+            state=State.ONGOING,
+            last_epoch=-1,
+            transaction_epoch=record.epoch,
+            started_ms=now_ms,
+        )
     if len(partitions) + len(groups) > settings.partitions_max:
         raise RequestError(
             ErrorCode.POLICY_VIOLATION,
@@ -158,6 +179,7 @@ def complete(record: TransactionRecord, now_ms: int) -> TransactionRecord:
         state=_COMPLETE[record.state is State.PREPARE_COMMIT],
         partitions=frozenset(),
         groups=frozenset(),
+        transaction_epoch=-1,
         started_ms=-1,
         updated_ms=now_ms,
     )
@@ -179,7 +201,9 @@ def time_out(record: TransactionRecord, now_ms: int) -> TransactionRecord:
 
 def is_overdue(record: TransactionRecord, now_ms: int) -> bool:
     """Whether the transaction takes longer than its producer said it may."""
-    return record.state is State.ONGOING and now_ms - record.started_ms >= record.timeout_ms
+    if record.state is not State.ONGOING or record.two_phase:
+        return False
+    return now_ms - record.started_ms >= record.timeout_ms
 
 
 def is_expired(record: TransactionRecord, now_ms: int, settings: TransactionSettings) -> bool:
@@ -217,7 +241,7 @@ def check_write(
         if error.code is ErrorCode.PRODUCER_FENCED:
             raise RequestError(ErrorCode.INVALID_PRODUCER_EPOCH, error.message) from None
         raise
-    if record.state is not State.ONGOING or partition not in record.partitions:
+    if record.state is not State.ONGOING or partition not in record.partitions or record.is_kept:
         raise RequestError(
             ErrorCode.INVALID_TXN_STATE,
             f"{record.transactional_id!r} has no transaction with {partition[0]}-{partition[1]}",
@@ -243,6 +267,24 @@ def _fenced(record: TransactionRecord, now_ms: int, last_epoch: int) -> Transact
         state=State.PREPARE_ABORT,
         epoch=record.epoch + 1,
         last_epoch=last_epoch,
+        updated_ms=now_ms,
+    )
+
+
+def _kept(record: TransactionRecord, request: Init, now_ms: int) -> TransactionRecord:
+    """The transaction stays; who wrote it is fenced, and its successor may end it."""
+    if record.epoch >= EPOCH_LAST:
+        raise RequestError(
+            ErrorCode.INVALID_TXN_STATE,
+            f"the epochs of {record.transactional_id!r} are used up: its transaction can only be "
+            "aborted, by a producer that does not keep it",
+        )
+    return replace(
+        record,
+        epoch=record.epoch + 1,
+        last_epoch=-1,
+        timeout_ms=request.timeout_ms,
+        two_phase=request.two_phase,
         updated_ms=now_ms,
     )
 

@@ -40,9 +40,18 @@ class TransactionRecord:
     partitions: frozenset[TopicPartition] = frozenset()
     groups: frozenset[str] = frozenset()
     """Those whose offsets are committed with the transaction."""
+    transaction_epoch: int = -1
+    """The epoch that the ongoing transaction was begun in; -1 while there is none."""
+    two_phase: bool = False
+    """Its transactions have no timeout."""
     started_ms: int = -1
     """When the transaction began; -1 while there is none."""
     updated_ms: int = -1
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the ongoing transaction is an earlier producer's, and waits to be ended."""
+        return self.state is State.ONGOING and self.transaction_epoch != self.epoch
 
     @property
     def producer(self) -> ProducerIdentity:

@@ -16,6 +16,10 @@ class Init:
     """How long its transactions may take."""
     expected: ProducerIdentity = NO_PRODUCER
     """Who it believes to be (KIP-360); none if it has just started."""
+    two_phase: bool = False
+    """Its transactions wait for a decision from outside, however long that takes (KIP-939)."""
+    keeps_prepared: bool = False
+    """A transaction that is open is not aborted: the producer will end it, and nothing else."""
     fresh_producer_id: int = -1
     """An id that nobody has; used where `needs_fresh_id` says so."""
 

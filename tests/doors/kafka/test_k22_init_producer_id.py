@@ -3,6 +3,7 @@ from unittest import mock
 
 import pytest
 
+from headrace.broker.transaction_requests import End, ProducerIdentity
 from headrace.doors.kafka.k22_init_producer_id import API
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k22_init_producer_id import InitProducerIdRequest
@@ -86,6 +87,58 @@ def test_what_cannot_be_is_refused(with_broker, fields, code):
         assert (answer.error_code, answer.producer_id, answer.producer_epoch) == (code, -1, -1)
 
     with_broker(body)
+
+
+def test_two_phase_commit_must_be_allowed(with_broker):
+    async def body(asker):
+        for flag in ("enable2_pc", "keep_prepared_txn"):
+            answer = await transactional(asker, 6, **{flag: True})
+            assert answer.error_code == ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+
+    with_broker(body)
+
+
+@pytest.mark.parametrize("commit", [True, False])
+def test_a_prepared_transaction_is_kept_over_a_restart_and_ended_by_its_heir(
+    with_broker, with_transaction, commit
+):
+    """with_transaction begins it without two phases; what counts is that it is open."""
+    allowed = {"broker_configs": {"transaction.two.phase.commit.enable": "true"}}
+
+    async def write(asker, transactor):
+        await transactor.write(0)
+        return transactor
+
+    transactor = with_transaction(write)
+
+    async def keep(asker):
+        transactor.broker = asker.broker
+        kept = await transactional(asker, 6, enable2_pc=True, keep_prepared_txn=True)
+        assert (kept.error_code, kept.producer_epoch) == (0, 1)
+        ongoing = kept.ongoing_txn_producer_id, kept.ongoing_txn_producer_epoch
+        assert ongoing == (transactor.producer.producer_id, 0)
+        with pytest.raises(RequestError, match="epoch 0"):
+            await transactor.write(0)  # a zombie
+        return ongoing
+
+    ongoing = with_broker(keep, **allowed)
+
+    async def decide(asker):
+        transactor.broker = asker.broker
+        with pytest.raises(RequestError, match="epoch 0"):
+            await transactor.write(0)
+        kept = await transactional(asker, 6, enable2_pc=True, keep_prepared_txn=True)
+        assert (kept.ongoing_txn_producer_id, kept.ongoing_txn_producer_epoch) == ongoing
+        log = asker.broker.topics.partition("t", 0).log
+        assert log.offsets()[1:3] == (0, 1)
+        producer = ProducerIdentity(kept.producer_id, kept.producer_epoch)
+        await asker.broker.transactions.end("x", End(producer, commit))
+        assert log.offsets()[1:3] == (2, 2)
+        assert bool(log.aborted_between(0, 2)) is not commit
+        nothing = await transactional(asker, 6, enable2_pc=True, keep_prepared_txn=True)
+        assert (nothing.error_code, nothing.ongoing_txn_producer_id) == (0, -1)
+
+    with_broker(decide, **allowed)
 
 
 def test_a_full_disk_is_an_error_not_a_reused_id(with_broker):
