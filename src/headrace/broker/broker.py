@@ -209,6 +209,7 @@ class Broker:
         parts.add("the transactions", broker.transactions.close)
         await broker.transactions.start()
         await broker._abort_hanging()
+        parts.add("the batches of transactions", broker.transactional_appends.close)
         broker.stuck.start()
         parts.add("the watch for stuck members", broker.stuck.close)
         broker.load_watch.start()

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.groups.description import GroupDescription
+from headrace.log.contract import PartitionLog
 from headrace.log.reading import first_header
 from headrace.wire.batch import ATTRIBUTE_LOG_APPEND_TIME
 from headrace.wire.errors import RequestError
@@ -144,10 +145,10 @@ class GroupLags:
                 await asyncio.sleep(0)
             try:
                 partition = self._broker.topics.partition(place.topic, place.partition)
-                end = partition.log.offsets().high_watermark
+                end, is_at_end = _end_of(partition.log, place.offset)
             except RequestError:
                 continue
-            lag = max(0, end - place.offset - place.finished)
+            lag = 0 if is_at_end else max(0, end - place.offset - place.finished)
             lag_s: float | None = 0.0
             if lag:
                 key = (group.group_id, place.topic, place.partition)
@@ -169,6 +170,15 @@ class GroupLags:
         timestamp_ms = await record_time_ms(partition, offset)
         self._times[key] = _Time(log, offset, timestamp_ms)
         return timestamp_ms
+
+
+def _end_of(log: PartitionLog, offset: int) -> tuple[int, bool]:
+    """The high watermark, and whether a reader at `offset` has read all there will be: markers and
+    aborted records, which some clients never commit past, are nothing to wait for. Raises
+    RequestError."""
+    _, last_stable, high_watermark, _ = log.offsets()
+    is_at_end = last_stable == high_watermark and offset >= log.committed_end()
+    return high_watermark, is_at_end
 
 
 async def record_time_ms(partition: "Partition", offset: int) -> int:

@@ -49,6 +49,10 @@ class TransactionalAppends:
         self._waiting_bytes = 0
         self._changes = Changes()
 
+    async def close(self) -> None:
+        """Until no batch waits any more. The coordinator still answers."""
+        await self._changes.wait()
+
     def append(
         self,
         partition: Partition,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from headrace.broker.group_requests import Commit, OffsetToCommit
 from headrace.testing import RunningBroker, running_broker
 from headrace.testing.hot_messages import (
     FetchResponse,
@@ -258,3 +259,26 @@ def test_share_groups_of_committed_data_are_not_given_what_was_aborted(
         assert member.acquire() == [(2, 2, 1)]
     finally:
         member.client.close()
+
+
+def test_a_group_that_has_read_up_to_the_markers_is_not_behind(
+    shared: RunningBroker, transactor: Callable[[int], Transactor]
+) -> None:
+    writer = transactor(12)
+    assert writer.write(0, b"v") == 0
+    writer.end(True)
+
+    def lag_at(offset: int) -> int:
+        async def measure(node: Any) -> Any:
+            offsets = (OffsetToCommit(writer.topic, 0, offset, -1, ""),)
+            assert await node.broker.groups.commit(writer.topic, Commit(offsets)) == [0]
+            (found,) = await node.broker.lags.measure(writer.topic)
+            return found.partitions[0].lag
+
+        return int(shared.call(measure))
+
+    assert [lag_at(offset) for offset in (0, 1, 2)] == [2, 0, 0]
+    assert writer.write(0, b"aborted") == 0
+    assert lag_at(1) == 2
+    writer.end(False)
+    assert lag_at(1) == 0
