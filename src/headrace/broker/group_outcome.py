@@ -1,7 +1,8 @@
 """What a batch of a group's changes comes to: writing it is writing them one by one.
 
 Offsets of open transactions are kept by producer, beside those that count, until the broker says
-how the transaction ended. What must not enter: the catalog.
+how the transaction ended; a plain commit that comes after them is the group's later word. What
+must not enter: the catalog.
 """
 
 from collections.abc import Mapping
@@ -47,6 +48,9 @@ class Outcome:
             self.pending = {producer_id: {} for producer_id in self.pending_before}
         elif isinstance(change, OffsetsCommitted):
             self._commit(change.offsets, now_ms)
+            if self.pending_before or self.pending:
+                pairs = tuple((offset.topic, offset.partition) for offset in change.offsets)
+                self._forget_pending(pairs)
         elif isinstance(change, OffsetsPending):
             pending = self._pending_of(change.producer_id)
             pending.update(((offset.topic, offset.partition), offset) for offset in change.offsets)

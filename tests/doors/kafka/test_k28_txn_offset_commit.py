@@ -1,5 +1,6 @@
 import pytest
 
+from headrace.broker.group_requests import Commit, OffsetToCommit
 from headrace.broker.transaction_requests import End
 from headrace.doors.kafka import k09_offset_fetch
 from headrace.doors.kafka.k28_txn_offset_commit import API
@@ -80,6 +81,17 @@ def test_pending_offsets_outlive_a_restart(with_groups, with_transaction):
         assert await fetch(asker, 8, 0) == [(5, 0)]
 
     with_groups(second)
+
+
+def test_a_later_plain_commit_is_not_undone_by_the_transaction(with_transaction):
+    async def body(asker, transactor):
+        assert await commit(asker, 3, transactor.fields, (0, 5), (1, 6)) == [0, 0]
+        later = Commit((OffsetToCommit("t", 0, 9, -1, ""),))
+        assert await asker.broker.groups.commit("g", later) == [0]
+        await asker.broker.transactions.end("x", End(transactor.producer, True))
+        assert await fetch(asker, 8, 0, 1) == [(9, 0), (6, 0)]
+
+    with_transaction(body)
 
 
 def test_a_deleted_group_or_topic_takes_its_pending_offsets_along(with_transaction):
