@@ -129,27 +129,8 @@ class Broker:
         self.now_ms = wall_clock_ms
         self._retention_clock = RetentionClock(wall_clock_ms)
         self.loads = PartitionLoads(topics.by_name)
-        settings = broker_settings(configs)
-        self.groups = GroupCoordinator(
-            catalog,
-            settings,
-            wall_clock_ms,
-            topics.has_partition,
-            retention_ms=self._retention_clock.now_ms,
-            is_durable=group_configs.is_durable,
-            take_reset=lambda group_id: group_configs.take_reset(group_id, wall_clock_ms()),
-            settings_of=lambda group_id: settings_of(group_id, group_configs, settings),
-            topics=self._topics_for_groups,
-            weights=self.loads.weights,
-            stats=stats,
-        )
-        self.transactions = TransactionCoordinator(
-            catalog.transactions,
-            _transaction_settings(configs),
-            wall_clock_ms,
-            self.producer_ids.next,
-            partial(end_everywhere, topics, self.groups),
-        )
+        self.groups = self._group_coordinator()
+        self.transactions = self._transaction_coordinator()
         self.transactional_appends = TransactionalAppends(self.transactions)
         self.stuck = StuckWatch(self.groups, topics, configs.integer(STUCK_CONFIG), steady_clock_ms)
         self.load_watch = LoadWatch(
@@ -242,6 +223,32 @@ class Broker:
         Raises CloseError when a part of this failed; the rest is closed all the same.
         """
         await self._parts.close()
+
+    def _group_coordinator(self) -> GroupCoordinator:
+        configs = self.group_configs
+        settings = broker_settings(self.configs)
+        return GroupCoordinator(
+            self.catalog,
+            settings,
+            wall_clock_ms,
+            self.topics.has_partition,
+            retention_ms=self._retention_clock.now_ms,
+            is_durable=configs.is_durable,
+            take_reset=lambda group_id: configs.take_reset(group_id, wall_clock_ms()),
+            settings_of=lambda group_id: settings_of(group_id, configs, settings),
+            topics=self._topics_for_groups,
+            weights=self.loads.weights,
+            stats=self.stats,
+        )
+
+    def _transaction_coordinator(self) -> TransactionCoordinator:
+        return TransactionCoordinator(
+            self.catalog.transactions,
+            _transaction_settings(self.configs),
+            wall_clock_ms,
+            self.producer_ids.next,
+            partial(end_everywhere, self.topics, self.groups),
+        )
 
     async def _abort_hanging(self) -> None:
         known: set[tuple[int, TopicPartition]] = {

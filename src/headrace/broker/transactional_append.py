@@ -84,14 +84,7 @@ class TransactionalAppends:
                 ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
                 "a transactional batch without a transactional id",
             )
-        try:
-            self._coordinator.check_write(transaction.transactional_id, producer, key[1:])
-        except RequestError as error:
-            if error.code is not ErrorCode.INVALID_TXN_STATE:
-                raise
-            if not transaction.adds_partitions:
-                raise RequestError(transaction.not_added, error.message) from error
-        else:
+        if self._is_added(key, transaction):
             partition.log.append(batch, acks, done)
             return
         if sequence != 0:  # every transaction has its own epoch, and begins anew in it
@@ -106,6 +99,18 @@ class TransactionalAppends:
             del self._waiting[key]
             raise
         self._changes.start(self._add(key, partition, transaction.transactional_id))
+
+    def _is_added(self, key: _Key, transaction: InTransaction) -> bool:
+        """False for a partition that the batch adds. Raises RequestError as `append`."""
+        try:
+            self._coordinator.check_write(transaction.transactional_id, key[0], key[1:])
+        except RequestError as error:
+            if error.code is not ErrorCode.INVALID_TXN_STATE:
+                raise
+            if not transaction.adds_partitions:
+                raise RequestError(transaction.not_added, error.message) from error
+            return False
+        return True
 
     def _wait(
         self, waiting: _Waiting, batch: memoryview, acks: int, done: AppendDone | None
