@@ -23,7 +23,7 @@ from headrace.log.contract import ACKS_ALL
 from headrace.wire.produce import PartitionBatch
 from headrace.wire.records import Record, build_batch
 
-KILLS = 4
+KILLS = 3
 WORKERS = 3
 
 

@@ -1,6 +1,7 @@
 """Transactions in one partition: what readers of committed data may see, also after a crash."""
 
 import asyncio
+import struct
 
 import pytest
 from hypothesis import given, settings
@@ -141,15 +142,20 @@ def test_the_table_says_what_all_transactions_together_say(data):
     assert table.aborted_between(low, high) == model.aborted(low, high)
 
 
-def test_a_checkpoint_of_version_1_has_no_transactions():
-    data = bytearray(Checkpoint().encode())
-    body = data[:-28]  # without hidden offsets, counts of open and aborted ones, and the CRC
-    body[4] = 1
-    read = Checkpoint.decode(bytes(body) + _crc(body))
-    assert read.producers.transactions.open_count() == 0
-    body[4] = 3
-    with pytest.raises(ValueError, match="version"):
-        Checkpoint.decode(bytes(body) + _crc(body))
+def test_a_checkpoint_of_version_1_is_read():
+    head = Checkpoint(3, 9).encode()[:28]
+    producer = struct.pack("<IqhBq", 1, 7, 2, 1, 99) + struct.pack("<iiqqq", 4, 5, 7, 8, -1)
+    for version in (1, 3):
+        body = bytearray(head + producer)
+        body[4] = version
+        if version == 3:
+            with pytest.raises(ValueError, match="version"):
+                Checkpoint.decode(bytes(body) + _crc(body))
+            continue
+        read = Checkpoint.decode(bytes(body) + _crc(body))
+        (seen,) = read.producers.snapshots()
+        assert seen == (7, 2, 5, 99, -1, -1)
+        assert read.producers.transactions.open_count() == 0
 
 
 def _crc(body: bytearray) -> bytes:
