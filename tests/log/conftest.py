@@ -189,6 +189,12 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path / "data")
 
 
+@pytest.fixture(scope="session")
+def lab_class() -> type[Lab]:
+    """For tests that make labs of their own."""
+    return Lab
+
+
 @pytest.fixture(params=["fsync", "os"])
 def any_lab(request: pytest.FixtureRequest, tmp_path: Path) -> Lab:
     """Under either durability policy."""

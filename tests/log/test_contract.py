@@ -19,7 +19,7 @@ from headrace.log.contract import (
 )
 from headrace.wire.batch import crc_matches, peek
 from headrace.wire.errors import ErrorCode
-from headrace.wire.records import read_records
+from headrace.wire.records import Record, build_batch, read_records
 
 
 def test_an_empty_log_has_nothing_to_read(any_lab):
@@ -301,6 +301,7 @@ def test_a_closed_log_refuses_every_call(any_lab, refused):
             lambda: log.offset_for_time(0),
             lambda: log.delete_before(1),
             lambda: log.tidy(0),
+            lambda: log.clean(0, 1 << 20),
             lambda: any_lab.put(log, any_lab.batch()),
         ]
         for call in calls:
@@ -308,6 +309,8 @@ def test_a_closed_log_refuses_every_call(any_lab, refused):
                 await call()
         with refused(ErrorCode.KAFKA_STORAGE_ERROR):
             log.offsets()
+        with refused(ErrorCode.KAFKA_STORAGE_ERROR):
+            log.cleaning(0)
 
     any_lab.run(scenario)
 
@@ -318,6 +321,31 @@ def test_closing_answers_what_was_appended(any_lab):
         await log.close()
         outcomes = await asyncio.gather(*waiting)
         assert [outcome.base_offset for outcome in outcomes] == list(range(10))
+
+    any_lab.run(scenario)
+
+
+def test_compaction_keeps_the_latest_of_each_key_where_it_was(any_lab):
+    def keyed(number: int) -> bytearray:
+        record = Record(timestamp_ms=1, key=b"%d" % (number % 3), value=b"x" * 100)
+        return bytearray(build_batch([record]))
+
+    async def scenario(log):
+        assert log.cleaning(0) is None
+        log.configure(LogConfig(segment_bytes=500, compact=True, delete=False, dirty_ratio_min=0))
+        for number in range(30):
+            await any_lab.put(log, keyed(number))
+        for _ in range(2):
+            await log.tidy(0)
+        assert log.cleaning(0).is_due
+        done = await log.clean(0, 1 << 20)
+        assert 0 < done.freed_bytes < done.read_bytes
+        assert not log.cleaning(0).is_due
+        assert log.offsets().end == 30
+        batches = await any_lab.batches(log)
+        found = [record.offset for batch in batches for record in read_records(batch)]
+        assert set(range(27, 30)) <= set(found)
+        assert len(found) < 10
 
     any_lab.run(scenario)
 

@@ -89,7 +89,7 @@ def test_produce_responses_say_what_happened_to_each_partition(version: int) -> 
     request = read_produce(memoryview(produce_request(version, [[b"a", b"b"], [b"c"]])), 0, version)
     results = [
         PartitionResult(0, 100, -1, 3, None),
-        PartitionResult(10, -1, -1, -1, "too large"),
+        PartitionResult(10, -1, -1, -1, "too large", ((1, "no key"), (300, ""))),
         PartitionResult(0, 2**40, 1_700_000_000_000, 0, None),
     ]
     frame = write_produce(request, results, 77, version)
@@ -112,6 +112,12 @@ def test_produce_responses_say_what_happened_to_each_partition(version: int) -> 
     assert [answer.base_offset for _, answer in told] == [100, -1, 2**40]
     if version >= 8:
         assert [answer.error_message for _, answer in told] == [None, "too large", None]
+        blamed = [
+            (error.batch_index, error.batch_index_error_message)
+            for _, answer in told
+            for error in answer.record_errors
+        ]
+        assert blamed == [(1, "no key"), (300, "")]
 
 
 @pytest.mark.parametrize("error_code", [0, 10])

@@ -9,6 +9,8 @@ from typing import NoReturn
 from headrace.log.contract import (
     Aborted,
     AppendDone,
+    CleaningDone,
+    CleaningState,
     LogConfig,
     LogOffsets,
     ProducerSnapshot,
@@ -77,6 +79,12 @@ class OfflineLog:
 
     async def tidy(self, now_ms: int) -> int:
         return 0
+
+    def cleaning(self, now_ms: int) -> CleaningState | None:
+        return None
+
+    async def clean(self, now_ms: int, map_bytes_max: int) -> CleaningDone:
+        self._refuse()
 
     async def close(self) -> None:
         """There is nothing open."""

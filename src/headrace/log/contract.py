@@ -23,6 +23,8 @@ __all__ = [
     "Aborted",
     "AppendDone",
     "Appended",
+    "CleaningDone",
+    "CleaningState",
     "CorruptLogError",
     "LogConfig",
     "LogOffsets",
@@ -126,6 +128,31 @@ class ProducerSnapshot(NamedTuple):
     """-1 when no transaction of the producer is open here."""
 
 
+class CleaningState(NamedTuple):
+    """How far compaction is behind, in bytes of sealed segments that it may work on."""
+
+    clean_bytes: int
+    """It has been through these."""
+    dirty_bytes: int
+    is_due: bool
+    """Enough is dirty (LogConfig.dirty_ratio_min), or has been for too long."""
+    failure: str | None
+    """Why this log is not compacted any more: damage that was met. Nothing was deleted."""
+
+    @property
+    def dirty_ratio(self) -> float:
+        total = self.clean_bytes + self.dirty_bytes
+        return self.dirty_bytes / total if total else 0.0
+
+
+class CleaningDone(NamedTuple):
+    """One compaction pass."""
+
+    read_bytes: int
+    """Of the segments that were gone through; the dirty ones were read once more for their keys."""
+    freed_bytes: int
+
+
 @dataclass(slots=True)
 class LogConfig:
     """What a topic's configuration means to its logs; replaced whole when it changes."""
@@ -138,6 +165,18 @@ class LogConfig:
     """Per partition; -1 is no limit."""
     retain: bool = False
     """Never delete by time or size, whatever the two above say."""
+    delete: bool = True
+    """cleanup.policy has delete: without it nothing is deleted by time or size either."""
+    compact: bool = False
+    """cleanup.policy has compact: of each key the latest record is kept. Records need keys."""
+    dirty_ratio_min: float = 0.5
+    """Compact when more than this part of what may be compacted never was."""
+    compaction_lag_ms_min: int = 0
+    """Records younger than this stay as they are."""
+    compaction_lag_ms_max: int = 2**63 - 1
+    """Compact when records have waited for so long, whatever the ratio."""
+    delete_retention_ms: int = 24 * 3600 * 1000
+    """How long a tombstone stays after what it deletes is gone."""
     append_time: bool = False
     """message.timestamp.type=LogAppendTime."""
     timestamp_before_max_ms: int = 2**63 - 1
@@ -172,7 +211,7 @@ class PartitionLog(Protocol):
         INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE (outside of the producer's open transaction),
         INVALID_TIMESTAMP (see LogConfig), RECORD_LIST_TOO_LARGE (larger than a segment),
         POLICY_VIOLATION (too many aborted transactions to begin another), KAFKA_STORAGE_ERROR
-        (disk full or failed; nothing was appended).
+        (disk full or failed; nothing was appended), and where LogConfig.compact InvalidRecordsError for records without a key.
         """
 
     def append_marker(self, marker: Marker, done: AppendDone) -> None:
@@ -236,6 +275,17 @@ class PartitionLog(Protocol):
     async def tidy(self, now_ms: int) -> int:
         """Roll an aged segment, delete what retention no longer keeps, forget idle producers;
         returns how many segments were deleted. Called at least every minute."""
+
+    def cleaning(self, now_ms: int) -> CleaningState | None:
+        """Whether there is something to compact; None unless LogConfig.compact. Cheap."""
+
+    async def clean(self, now_ms: int, map_bytes_max: int) -> CleaningDone:
+        """Compact the log as far as it goes in one pass with so much memory for keys. Offsets
+        stay; appends and reads go on. Ends early, without an error, when the log is closed.
+
+        Raises RequestError: CORRUPT_MESSAGE for damage that was met (see CleaningState.failure),
+        KAFKA_STORAGE_ERROR when the disk is full or fails. Nothing has changed then.
+        """
 
     async def close(self) -> None:
         """Sync, write what makes the next start quick, close. Idempotent."""

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from headrace.log import upkeep
+from headrace.log.compaction import Compaction
 from headrace.log.contract import (
     ACKS_ALL,
     ACKS_LEADER,
@@ -29,6 +30,8 @@ from headrace.log.contract import (
     Aborted,
     AppendDone,
     Appended,
+    CleaningDone,
+    CleaningState,
     LogConfig,
     LogOffsets,
     ProducerSnapshot,
@@ -36,6 +39,7 @@ from headrace.log.contract import (
     TimestampedOffset,
 )
 from headrace.log.files import OpenFile
+from headrace.log.keys import check_keys
 from headrace.log.marks import LogMark
 from headrace.log.producers import WrittenBatch
 from headrace.log.reader import Reader
@@ -94,6 +98,7 @@ class LocalLog:
         is_saved = recovered.scanned_bytes == recovered.cut_bytes == 0
         self.saved = (self.start_offset, self.tail[0]) if is_saved else None
         """(start, end) offset of the last checkpoint."""
+        self.compaction = Compaction(self, recovered.clean_until)
         self.upkeep = asyncio.Lock()
         """Held by whoever writes checkpoints or removes segments."""
         self.doomed: list[Segment] = []
@@ -130,6 +135,8 @@ class LocalLog:
             if header.attributes & ATTRIBUTE_TRANSACTIONAL:
                 self._check_room_for_transaction(header.producer_id)
         config = self.config
+        if config.compact:
+            check_keys(batch)
         append_time_ms = -1
         now_ms = self.resources.now_ms()
         max_timestamp = header.max_timestamp
@@ -418,6 +425,14 @@ class LocalLog:
         self._reader.forget()
         self._tell_watchers()
 
+    def segments_replaced(self, sources: Sequence[Segment], segment: Segment) -> None:
+        """`segment` is what compaction left of the sealed `sources`."""
+        self.segments.replace(sources, segment)
+        for source in sources:
+            self.resources.sealed.close(source)
+            source.close_file()
+        self._reader.forget()
+
     async def delete_before(self, offset: int) -> int:
         self.check()
         return await asyncio.shield(upkeep.delete_before(self, offset))
@@ -425,6 +440,14 @@ class LocalLog:
     async def tidy(self, now_ms: int) -> int:
         self.check()
         return await asyncio.shield(upkeep.tidy(self, now_ms))
+
+    def cleaning(self, now_ms: int) -> CleaningState | None:
+        self.check()
+        return self.compaction.state(now_ms) if self.config.compact else None
+
+    async def clean(self, now_ms: int, map_bytes_max: int) -> CleaningDone:
+        self.check()
+        return await self.compaction.run(now_ms, map_bytes_max)
 
     async def close(self) -> None:
         await asyncio.shield(upkeep.close(self))

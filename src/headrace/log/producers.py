@@ -219,6 +219,14 @@ class ProducerTable:
             for producer_id, producer in self._producers.items()
         ]
 
+    def last_offsets(self) -> dict[int, int]:
+        """Producer -> last offset of its last batch."""
+        return {
+            producer_id: producer.batches[-1].last_offset
+            for producer_id, producer in self._producers.items()
+            if producer.batches
+        }
+
     def encode(self) -> bytes:
         return b"".join(self._encoded())
 

@@ -31,9 +31,20 @@ HINTS_MAX: Final = 64
 HOT_TAIL_BYTES: Final = 16 * 1024 * 1024
 """What this process wrote last to a log is taken to be in the page cache, without asking."""
 
+REPLACED_MAX: Final = 8
+"""Times in a row that a read finds its segment replaced by compaction before it gives up."""
+
 _NOWHERE: Final = None, -1
 
 _log = logging.getLogger(__name__)
+
+
+class SegmentGone(Exception):
+    """It was deleted, or replaced, while it was being opened."""
+
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment.path)
+        self.segment = segment
 
 
 class Reader:
@@ -53,10 +64,7 @@ class Reader:
         """As `PartitionLog.read`, for an offset that is there and below the high watermark.
         Raises RequestError: CORRUPT_MESSAGE for damage met, OFFSET_OUT_OF_RANGE when the segment
         was deleted meanwhile, KAFKA_STORAGE_ERROR when it cannot be read."""
-        segment, position = self._hints.get(offset, _NOWHERE)
-        if segment is None or position == segment.size_bytes:  # it went on in the next segment
-            segment, position = self._segments.find(offset), -1
-        file = await self._opened(segment)
+        segment, position, file = await self._place(offset)
         try:
             limit_offset, limit_position = segment.end_offset, segment.size_bytes
             if segment is readable[1]:
@@ -93,6 +101,20 @@ class Reader:
             self._remember(offset, segment, position)
         return offset, segment, position
 
+    async def _place(self, offset: int) -> tuple[Segment, int, OpenFile]:
+        """The segment with `offset`, its file, and the position of the batch if it is known."""
+        for _ in range(REPLACED_MAX):
+            segment, position = self._hints.get(offset, _NOWHERE)
+            if segment is None or segment.dropped or position == segment.size_bytes:
+                segment, position = self._segments.find(offset), -1  # it went on elsewhere
+            try:
+                return segment, position, await self._opened(segment)
+            except SegmentGone as gone:
+                last = gone.segment
+                if not self._segments.holds(offset):
+                    break
+        raise _deleted(last)
+
     def bytes_between(self, offset: int, readable: Tail) -> int:
         """About how many bytes lie from `offset` on to the high watermark."""
         high_watermark, last, limit = readable
@@ -100,7 +122,7 @@ class Reader:
             self._remember(high_watermark, last, limit)
             return 0
         segment, position = self._hints.get(offset, _NOWHERE)
-        if segment is None:
+        if segment is None or segment.dropped:
             segment = self._segments.find(offset)
             position = _about_at(segment, offset)
         return max(1, last.start_bytes + limit - segment.start_bytes - position)
@@ -111,8 +133,16 @@ class Reader:
 
     async def find_time(self, timestamp_ms: int, start: int, readable: Tail) -> Found | None:
         """As `PartitionLog.offset_for_time`, for records from `start` to the high watermark."""
-        if timestamp_ms == MAX_TIMESTAMP:
-            return await self._find_youngest(start, readable)
+        for _ in range(REPLACED_MAX):
+            try:
+                if timestamp_ms == MAX_TIMESTAMP:
+                    return await self._find_youngest(start, readable)
+                return await self._find_first(timestamp_ms, start, readable)
+            except SegmentGone as gone:
+                last = gone.segment
+        raise _deleted(last)
+
+    async def _find_first(self, timestamp_ms: int, start: int, readable: Tail) -> Found | None:
         for segment in self._readable_segments(start, readable):
             if segment.max_timestamp >= timestamp_ms:
                 found = await self._search(segment, timestamp_ms, timestamp_ms, start, readable)
@@ -206,12 +236,12 @@ class Reader:
             raise self._refusal(ErrorCode.CORRUPT_MESSAGE, str(error)) from error
         except OSError as error:
             if segment.dropped:
-                raise _deleted(segment) from error
+                raise SegmentGone(segment) from error
             raise self._refusal(ErrorCode.KAFKA_STORAGE_ERROR, _why(segment, error)) from error
         file = OpenFile(fd)
         if segment.dropped:
             file.release()
-            raise _deleted(segment)
+            raise SegmentGone(segment)
         if segment.file is None:
             segment.file = file
         else:

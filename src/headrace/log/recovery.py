@@ -37,6 +37,7 @@ from headrace.log.marks import Mark
 from headrace.log.producers import ProducerTable
 from headrace.log.scanning import Scan, find_batch, has_lost_sector, scan, stray_offset
 from headrace.log.segment import DELETED_LOG_SUFFIX, LOG_SUFFIX, Placed, Segment, reader_of
+from headrace.log.swap import CLEANED_SUFFIX, finish_interrupted
 from headrace.wire.batch import ATTRIBUTE_CONTROL, BatchHeader
 from headrace.wire.errors import MalformedError
 from headrace.wire.markers import Marker, read_marker
@@ -57,6 +58,8 @@ class Recovered:
     producers: ProducerTable
     scanned_bytes: int
     cut_bytes: int
+    clean_until: int
+    """See `swap.Journal`."""
 
 
 def recover(
@@ -64,6 +67,7 @@ def recover(
 ) -> Recovered:
     """Read the partition in `directory`, cut a torn tail. Raises CorruptLogError, OSError."""
     checkpoint = _read_checkpoint(os.path.join(directory, CHECKPOINT_NAME))
+    clean_until = finish_interrupted(directory, checkpoint).clean_until
     sizes, deleted = _segment_sizes(directory)
     known = _listed_segments(directory, checkpoint, sizes, deleted)
     segments = known + _newer_segments(directory, known, sizes)
@@ -89,7 +93,12 @@ def recover(
     transactions.readable_to(active.end_offset)
     transactions.forget_before(start_offset)
     return Recovered(
-        start_offset, segments, checkpoint.producers, tail.scanned_bytes, tail.cut_bytes
+        start_offset,
+        segments,
+        checkpoint.producers,
+        tail.scanned_bytes,
+        tail.cut_bytes,
+        clean_until,
     )
 
 
@@ -101,7 +110,7 @@ def _segment_sizes(directory: str) -> tuple[dict[int, int], set[int]]:
     with os.scandir(directory) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if suffix == TEMPORARY_SUFFIX:
+            if suffix in (TEMPORARY_SUFFIX, CLEANED_SUFFIX):
                 remove_if_there(entry.path)
             elif suffix == DELETED_LOG_SUFFIX and stem.isdigit():
                 deleted.add(int(stem))

@@ -73,6 +73,7 @@ class Resources:
         self.now_ms = now_ms
         self.sealed = SealedSegments()
         self._reading = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="headrace-read")
+        self._cleaning = ThreadPoolExecutor(1, thread_name_prefix="headrace-clean")
         self._upkeep = ThreadPoolExecutor(UPKEEP_THREADS, thread_name_prefix="headrace-upkeep")
 
     async def read(self, work: Callable[..., T], *arguments: object) -> T:
@@ -83,6 +84,10 @@ class Resources:
         """Do blocking work that may take its time."""
         return await self.loop.run_in_executor(self._upkeep, work, *arguments)
 
+    async def clean(self, work: Callable[..., T], *arguments: object) -> T:
+        """Do work that takes long: one at a time, and nothing else waits for it."""
+        return await self.loop.run_in_executor(self._cleaning, work, *arguments)
+
     def tend_soon(self, work: Callable[[], None]) -> None:
         """Do blocking work that nobody waits for."""
         self._upkeep.submit(work)
@@ -92,4 +97,5 @@ class Resources:
         if self.flusher is not None:
             self.flusher.close()
         self._reading.shutdown()
+        self._cleaning.shutdown()
         self._upkeep.shutdown()

@@ -20,7 +20,7 @@ __all__ = ["expired_segments", "should_roll"]
 
 def expired_segments(segments: Sequence[SegmentFacts], config: LogConfig, now_ms: int) -> int:
     """How many of the leading `segments` (the last one being active) are to be deleted."""
-    if config.retain:
+    if config.retain or not config.delete:
         return 0
     size = sum(segment.size_bytes for segment in segments)
     count = 0
@@ -41,17 +41,22 @@ def expired_segments(segments: Sequence[SegmentFacts], config: LogConfig, now_ms
 def should_roll(active: SegmentFacts, config: LogConfig, now_ms: int) -> bool:
     """Whether the active segment is to be sealed, so that it can age and go.
 
-    By segment_age_ms since its first batch was written here; and when retention by time would
-    take all of it. The latter also asks that it has been here for retention_ms, so that old
-    records written today are not gone within the minute.
+    By segment_age_ms since its first batch was written here, for compaction also by
+    compaction_lag_ms_max; and when retention by time would take all of it. The latter also asks
+    that it has been here for retention_ms, so that old records written today are not gone within
+    the minute.
     """
     if active.size_bytes == 0:
         return False
     age_ms = now_ms - active.first_append_ms
-    if age_ms >= config.segment_age_ms:
+    age_ms_max = config.segment_age_ms
+    if config.compact:
+        age_ms_max = min(age_ms_max, config.compaction_lag_ms_max)
+    if age_ms >= age_ms_max:
         return True
     return (
-        not config.retain
+        config.delete
+        and not config.retain
         and 0 <= config.retention_ms <= age_ms
         and active.max_timestamp < now_ms - config.retention_ms
     )

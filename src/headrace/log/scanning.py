@@ -18,7 +18,15 @@ from headrace.wire.batch import (
 )
 from headrace.wire.crc import crc32c
 
-__all__ = ["Scan", "find_batch", "has_lost_sector", "scan", "stray_offset"]
+__all__ = [
+    "Scan",
+    "find_batch",
+    "find_chain",
+    "has_lost_sector",
+    "scan",
+    "scan_batches",
+    "stray_offset",
+]
 
 SCAN_BYTES: Final = 4 * 1024 * 1024
 """Read at once; a batch larger than that gets a buffer of its size."""
@@ -64,6 +72,14 @@ def scan(
 ) -> Iterator[tuple[BatchHeader, Placed]]:
     """The valid batches from `position`, where one of base offset `offset` is expected, until
     the end of the file at `size` or the first bytes that are none; says which in `outcome`."""
+    for header, placed, _ in scan_batches(fd, position, offset, size, outcome):
+        yield header, placed
+
+
+def scan_batches(
+    fd: int, position: int, offset: int, size: int, outcome: Scan
+) -> Iterator[tuple[BatchHeader, Placed, memoryview]]:
+    """As `scan`, with each batch's bytes, which are good until the next one is asked for."""
     window = _Window(fd, size)
     while position < size:
         at = position - window.start
@@ -85,7 +101,8 @@ def scan(
             outcome.why = "the batch does not match its CRC-32C"
             return
         end, next_offset = position + size_bytes, header.next_offset
-        yield header, Placed(position, end, offset, next_offset, header.max_timestamp)
+        placed = Placed(position, end, offset, next_offset, header.max_timestamp)
+        yield header, placed, window.view[at : at + size_bytes]
         position, offset = end, next_offset
 
 
@@ -148,6 +165,28 @@ def find_batch(fd: int, position: int, size: int, above_offset: int) -> int | No
             return None
         end = _batch_end(tail, at, above_offset)
         if end is not None and (not torn or _reaches_the_end(tail, end)):
+            return position + at
+        at += 1
+
+
+def find_chain(fd: int, position: int, until: int, above_offset: int) -> int | None:
+    """Where, after `position`, the first of valid batches starts that follow each other up to
+    exactly `until`, with base offsets above `above_offset`; None if there are none.
+
+    It looks into what `find_batch` steps over, since the length of a bad batch may be what is bad.
+    Batches inside of a record do not reach to the end of their batch: a record ends with headers.
+    """
+    data = bytearray(min(until - position, SEARCH_BYTES_MAX))
+    tail = memoryview(data)[: _fill(fd, data, len(data), position)]
+    if len(tail) < until - position:
+        return None
+    at = 1
+    while True:
+        at = data.find(b"\x02", at + _MAGIC_AT) - _MAGIC_AT
+        if at < 0:
+            return None
+        end = _batch_end(tail, at, above_offset)
+        if end is not None and _reaches_the_end(tail, end):
             return position + at
         at += 1
 

@@ -85,8 +85,8 @@ def _youngest_in(readable: Readable, placed: Placed) -> Found | None:
             found = max_timestamp_record(batch)
             return None if found is None else Found(*found)
         there = [record for record in read_records(batch) if record.offset >= readable.start]
-        record = max(there, key=lambda record: record.timestamp_ms)
-        return Found(record.offset, record.timestamp_ms)
+        record = max(there, key=lambda record: record.timestamp_ms, default=None)
+        return None if record is None else Found(record.offset, record.timestamp_ms)
     except MalformedError:
         return _by_header(readable, placed)
 

@@ -13,6 +13,8 @@ layout) end to end, from position 0, exactly as they go over the wire:
 - There is no header, no padding and no trailer, so a fetch is a range of the file. Zeros are not
   a batch (magic 0), so a file that grew before its bytes came ends at its last batch.
 - Bytes are written once, in order, behind the last batch; sealed segments never change again.
+  Compaction writes new files that take their place (`swap`). What it removed is a batch without
+  records, so the chain of offsets has no gap there either.
   Damage can be told from a torn write: see `recovery`.
 
 What must not enter: deciding where to write, roll or delete (`local`, `retention`).
@@ -128,7 +130,7 @@ class Segment:
         self.is_index_saved = False
         self.file: OpenFile | None = None
         self.dropped = False
-        """No longer in the log; the file is being deleted."""
+        """No longer in the log; the file is being deleted, or another one has its name."""
 
     @property
     def path(self) -> str:

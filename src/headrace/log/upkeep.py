@@ -31,6 +31,7 @@ __all__ = [
     "close",
     "delete_before",
     "discard",
+    "save",
     "tidy",
 ]
 
@@ -102,8 +103,15 @@ async def _rest(log: "LocalLog") -> None:
         log.segments.active.close_file()
 
 
+async def save(log: "LocalLog") -> None:
+    """Write a checkpoint of the log as it is now; the caller holds the `upkeep` lock. Raises
+    RequestError when the log is or goes offline, OSError."""
+    await _save(log, log.start_offset, [])
+
+
 async def close(log: "LocalLog") -> None:
     """As `PartitionLog.close`."""
+    await log.compaction.stop()
     async with log.upkeep:
         if log.is_closing:
             return
@@ -119,6 +127,7 @@ async def close(log: "LocalLog") -> None:
 
 async def discard(log: "LocalLog") -> None:
     """Stop using the log, whose files are about to be removed."""
+    await log.compaction.stop()
     async with log.upkeep:
         log.is_closing = True
         await _shut(log, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, "the topic was deleted")

@@ -9,7 +9,8 @@ exactly as it goes over the wire:
     12    leader_epoch          i32   the log, on append            (outside the CRC)
     16    magic                 i8    2; nothing else is accepted
     17    crc                   u32   CRC-32C of bytes 21 to the end
-    21    attributes            i16   bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control
+    21    attributes            i16   bits 0-2 codec, 3 timestamp type, 4 transactional, 5 control,
+                                      6 delete horizon (`wire.filtering`; set by the log only)
     23    last_offset_delta     i32   records_count - 1 from a client
     27    base_timestamp        i64   ms
     35    max_timestamp         i64   ms
@@ -31,6 +32,7 @@ from headrace.wire.errors import ErrorCode, RequestError
 __all__ = [
     "ATTRIBUTE_CODEC_MASK",
     "ATTRIBUTE_CONTROL",
+    "ATTRIBUTE_DELETE_HORIZON",
     "ATTRIBUTE_LOG_APPEND_TIME",
     "ATTRIBUTE_TRANSACTIONAL",
     "CRC_START",
@@ -56,6 +58,7 @@ ATTRIBUTE_CODEC_MASK: Final = 0x07
 ATTRIBUTE_LOG_APPEND_TIME: Final = 0x08
 ATTRIBUTE_TRANSACTIONAL: Final = 0x10
 ATTRIBUTE_CONTROL: Final = 0x20
+ATTRIBUTE_DELETE_HORIZON: Final = 0x40
 
 _NO_TIMESTAMP: Final = -1
 
@@ -187,6 +190,10 @@ def _check_attributes(attributes: int) -> None:
     if attributes & ATTRIBUTE_LOG_APPEND_TIME:
         raise RequestError(
             ErrorCode.INVALID_TIMESTAMP, "only the broker says when a batch was appended"
+        )
+    if attributes & ATTRIBUTE_DELETE_HORIZON:
+        raise RequestError(
+            ErrorCode.INVALID_RECORD, "only the broker says how long tombstones are kept"
         )
 
 

@@ -6,9 +6,10 @@ handler is ours, a bug, and is reported as UNKNOWN_SERVER_ERROR with a logged tr
 What must not enter: which API may answer which code (the handlers know).
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 
-__all__ = ["ErrorCode", "MalformedError", "RequestError"]
+__all__ = ["ErrorCode", "InvalidRecordsError", "MalformedError", "RequestError"]
 
 
 class ErrorCode(IntEnum):
@@ -158,6 +159,15 @@ class RequestError(Exception):
         super().__init__(f"{code.name}: {message}" if message else code.name)
         self.code = code
         self.message = message
+
+
+class InvalidRecordsError(RequestError):
+    """INVALID_RECORD that says which records of the batch are to blame (KIP-467)."""
+
+    def __init__(self, message: str, records: Sequence[tuple[int, str]]) -> None:
+        """`records`: the place in the batch, 0 being the first, and what is wrong there."""
+        super().__init__(ErrorCode.INVALID_RECORD, message)
+        self.records = tuple(records)
 
 
 class MalformedError(ValueError):

@@ -91,6 +91,8 @@ class PartitionResult(NamedTuple):
     log_append_time_ms: int
     log_start_offset: int
     error_message: str | None
+    record_errors: tuple[tuple[int, str], ...] = ()
+    """The places of the records that are to blame, 0 being the batch's first, and why (KIP-467)."""
 
 
 def read_produce(frame: memoryview, position: int, version: int) -> ProduceRequest:
@@ -197,7 +199,7 @@ def _write_one(
     """The frame for one batch that was appended, in a version from 5 on whose topics have names
     that are short: what nearly every producer is told."""
     name = batch.topic.encode()  # type: ignore[union-attr]
-    _, base, append_time, log_start, _ = result
+    _, base, append_time, log_start, _, _ = result
     if version >= _FLEXIBLE_VERSION:
         before, after = _ONE_V9
         start = before.pack(
@@ -214,17 +216,28 @@ def _write_one(
 
 
 def _write_result(out: bytearray, index: int, result: PartitionResult, version: int) -> None:
-    error, base, append_time, log_start, message = result
+    error, base, append_time, log_start, message, record_errors = result
     if version >= 5:
         out += _RESULT_V5.pack(index, error, base, append_time, log_start)
     else:
         out += _RESULT_V3.pack(index, error, base, append_time)
     if version >= _FLEXIBLE_VERSION:
-        out.append(1)
+        write_count(out, len(record_errors), flexible=True)
+        for place, why in record_errors:
+            out += _I32.pack(place)
+            write_compact_string(out, why)
+            out.append(0)
         write_compact_string(out, message)
         out.append(0)
     elif version == 8:
-        out += b"\0\0\0\0"
-        text = None if message is None else message.encode()
-        out += _I16.pack(-1 if text is None else len(text))
-        out += text or b""
+        write_count(out, len(record_errors), flexible=False)
+        for place, why in record_errors:
+            out += _I32.pack(place)
+            _write_string(out, why)
+        _write_string(out, message)
+
+
+def _write_string(out: bytearray, value: str | None) -> None:
+    text = None if value is None else value.encode()
+    out += _I16.pack(-1 if text is None else len(text))
+    out += text or b""

@@ -29,6 +29,7 @@ __all__ = [
     "build_batch",
     "first_at_or_after",
     "max_timestamp_record",
+    "open_records",
     "read_records",
 ]
 
@@ -64,7 +65,7 @@ def read_records(
     records, for anything that is no batch, and DecompressedSizeError, which is one, for records
     that take more than `decompressed_bytes_max` bytes.
     """
-    header, data = _open(batch, decompressed_bytes_max)
+    header, data = open_records(batch, decompressed_bytes_max)
     append_time = header.attributes & batches.ATTRIBUTE_LOG_APPEND_TIME
     for offset, timestamp_ms, position, end in _walk(header, data):
         if only is not None and offset not in only:
@@ -97,7 +98,7 @@ def first_at_or_after(
         return None
     if header.attributes & batches.ATTRIBUTE_LOG_APPEND_TIME:
         return header.base_offset, header.max_timestamp
-    for offset, found_ms, _, _ in _walk(*_open(batch, decompressed_bytes_max)):
+    for offset, found_ms, _, _ in _walk(*open_records(batch, decompressed_bytes_max)):
         if found_ms >= timestamp_ms:
             return offset, found_ms
     return None
@@ -115,7 +116,7 @@ def max_timestamp_record(
         return None
     if header.attributes & batches.ATTRIBUTE_LOG_APPEND_TIME:
         return header.base_offset, header.max_timestamp
-    walk = _walk(*_open(batch, decompressed_bytes_max))
+    walk = _walk(*open_records(batch, decompressed_bytes_max))
     offset, timestamp_ms, _, _ = max(walk, key=lambda place: place[1])  # the first of equals
     return offset, timestamp_ms
 
@@ -236,10 +237,10 @@ def _peek(batch: bytes | memoryview) -> batches.BatchHeader:
     return header
 
 
-def _open(
+def open_records(
     batch: bytes | memoryview, decompressed_bytes_max: int
 ) -> tuple[batches.BatchHeader, bytes]:
-    """The header, and the records in the clear."""
+    """The header of one whole batch, and its records in the clear. Raises MalformedError."""
     header = _peek(batch)
     block = memoryview(batch)[batches.HEADER_BYTES :]
     codec = header.attributes & batches.ATTRIBUTE_CODEC_MASK
