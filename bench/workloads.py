@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bench.compaction import compaction
 from bench.disk import plain_loop, touch_memory
 from bench.groups import idle_groups, large_group
 from bench.next_generation import large_next_generation_group
@@ -438,4 +439,5 @@ WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "transactions": transactions,
     "groups": groups,
     "one-more": one_more,
+    "compaction": compaction,
 }

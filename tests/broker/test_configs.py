@@ -70,16 +70,33 @@ def test_overrides_win_over_the_brokers_defaults():
         ("min.cleanable.dirty.ratio", "1.5"),
         ("min.cleanable.dirty.ratio", "nan"),
         ("headrace.retain", "yes"),
-        ("cleanup.policy", ""),
+        ("cleanup.policy", "none"),
+        ("cleanup.policy", "compact,delet"),
     ],
 )
 def test_a_bad_value_is_refused_and_named(name, value):
     assert name in _refusal({name: value})
 
 
-@pytest.mark.parametrize("value", ["compact", "compact,delete", "delete, compact"])
-def test_compaction_is_refused_as_not_built(value):
-    assert "not built yet" in _refusal({"cleanup.policy": value})
+@pytest.mark.parametrize(
+    ("value", "meaning"),
+    [
+        ("delete", (True, False)),
+        ("compact", (False, True)),
+        ("compact,delete", (True, True)),
+        (" delete , compact", (True, True)),
+        ("compact,compact", (False, True)),
+        ("", (False, False)),
+    ],
+)
+def test_records_go_by_age_by_key_by_both_or_not_at_all(value, meaning):
+    log = TopicConfig.of({"cleanup.policy": value}, {}).log
+    assert (log.delete, log.compact) == meaning
+
+
+def test_a_shortest_wait_above_the_longest_is_refused():
+    wrong = {"min.compaction.lag.ms": "11", "max.compaction.lag.ms": "10"}
+    assert "min.compaction.lag.ms" in _refusal(wrong)
 
 
 @pytest.mark.parametrize("name", ["headrace.partitions.elastic", "headrace.group.durable"])

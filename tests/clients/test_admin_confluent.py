@@ -83,7 +83,7 @@ def test_bad_topics_are_refused_with_kafkas_codes(admin):
         (NewTopic("t", 1, 3), KafkaError.INVALID_REPLICATION_FACTOR),
         (NewTopic("t", 20_000, 1), KafkaError.INVALID_PARTITIONS),
         (NewTopic("t", 1, 1, config={"retention.mss": "1"}), KafkaError.INVALID_CONFIG),
-        (NewTopic("t", 1, 1, config={"cleanup.policy": "compact"}), KafkaError.INVALID_CONFIG),
+        (NewTopic("t", 1, 1, config={"cleanup.policy": "compress"}), KafkaError.INVALID_CONFIG),
         (NewTopic("t", 2, replica_assignment=[[1], [2]]), KafkaError.INVALID_REPLICA_ASSIGNMENT),
     ]
     for topic, code in refusals:

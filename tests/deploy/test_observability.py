@@ -47,6 +47,7 @@ def known() -> set[str]:
 
     with running_broker(durability="fsync", http=True) as broker:
         broker.create_topic("t", 1, {"max.message.bytes": "500"})
+        broker.create_topic("compacted", 1, {"cleanup.policy": "compact"})
         broker.call(_send_dead_letters)
         producer = Producer({"bootstrap.servers": broker.bootstrap})
         producer.produce("t", b"x" * 1000)

@@ -113,7 +113,7 @@ def test_a_relative_data_directory_in_a_file_is_beside_the_file(
         ("[broker]\nnum.partitions = 2026-01-01", "got a date or time"),
         ("[broker]\nlog.dirs = '/x'", "log.dirs says what the broker is"),
         ("[topic]\nretention = 1", "did you mean retention.ms?"),
-        ("[topic]\ncleanup.policy = 'compact'", "compaction is not built yet"),
+        ("[topic]\ncleanup.policy = 'compakt'", "must be a list of compact and delete"),
         ("kafka = ", "not valid TOML"),
     ],
 )

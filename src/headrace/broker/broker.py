@@ -17,6 +17,7 @@ from functools import partial
 from typing import Literal
 
 from headrace.broker.broker_configs import STUCK_CONFIG, BrokerConfigs
+from headrace.broker.compaction import keep_compacted
 from headrace.broker.coordination_configs import BALANCE_CONFIG
 from headrace.broker.dead_letters import DeadLetters
 from headrace.broker.group_configs import GroupConfigs
@@ -200,6 +201,11 @@ class Broker:
             keep_house(topics, broker._retention_clock.now_ms, interval_s), name="housekeeping"
         )
         parts.add("the housekeeping", partial(_end, housekeeping))
+        compaction = asyncio.create_task(
+            keep_compacted(topics, configs, stats.compaction, broker._retention_clock.now_ms),
+            name="compaction",
+        )
+        parts.add("the compaction", partial(_end, compaction))
         return broker
 
     def advertise(self, host: str, port: int) -> None:

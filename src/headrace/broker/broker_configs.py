@@ -92,6 +92,19 @@ _OWN: Final = (
     ),
     text("log.dirs", "", "The data directory.", kind=ConfigType.LIST, read_only=True),
     long(
+        "log.cleaner.backoff.ms",
+        15_000,
+        "Time between two rounds of compaction.",
+        least=100,
+    ),
+    long(
+        "log.cleaner.dedupe.buffer.size",
+        128 << 20,
+        "Bytes of memory for the keys of a compaction pass, of which each takes 32; a log with "
+        "more keys takes several passes.",
+        least=1 << 20,
+    ),
+    long(
         "log.retention.check.interval.ms",
         60_000,
         "Time between two looks at what retention no longer keeps; at most a minute is used.",

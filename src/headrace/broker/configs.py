@@ -22,6 +22,7 @@ __all__ = [
     "ConfigSynonym",
     "boolean",
     "choice",
+    "choices",
     "decimal",
     "integer",
     "invalid",
@@ -182,6 +183,19 @@ def choice(
         return value
 
     return Config(name, kind, default, _doc(doc, effect), read, read_only)
+
+
+def choices(name: str, default: str, doc: str, allowed: Iterable[str]) -> Config:
+    """Any of the allowed ones with commas between them, or none; read as a frozenset."""
+    known = tuple(allowed)
+
+    def read(value: str) -> frozenset[str]:
+        chosen = frozenset(part.strip() for part in value.split(",")) - {""}
+        if not chosen <= set(known):
+            raise ValueError(f"a list of {' and '.join(known)}")
+        return chosen
+
+    return Config(name, ConfigType.LIST, default, doc, read)
 
 
 def text(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from headrace.groups.description import GroupDescription
 from headrace.log.contract import PartitionLog
 from headrace.log.reading import first_header
-from headrace.wire.batch import ATTRIBUTE_LOG_APPEND_TIME
+from headrace.wire.batch import ATTRIBUTE_DELETE_HORIZON, ATTRIBUTE_LOG_APPEND_TIME
 from headrace.wire.errors import RequestError
 
 if TYPE_CHECKING:
@@ -33,6 +33,11 @@ LOOKUPS_PER_LOOK_MAX: Final = 1000
 """Batch headers read for one look at all groups."""
 PARTITIONS_PER_TURN_MAX: Final = 128
 """Partitions looked at before the event loop gets its turn."""
+EMPTY_BATCHES_MAX: Final = 8
+"""Batches of which compaction left no record that are stepped over to find one."""
+
+_BASE_IS_NO_RECORDS: Final = ATTRIBUTE_LOG_APPEND_TIME | ATTRIBUTE_DELETE_HORIZON
+"""With these the base timestamp is not that of the first record; the greatest will do."""
 
 
 class PartitionLag(NamedTuple):
@@ -182,19 +187,23 @@ def _end_of(log: PartitionLog, offset: int) -> tuple[int, bool]:
 
 
 async def record_time_ms(partition: "Partition", offset: int) -> int:
-    """Of the record at `offset`, or of the first one if that was deleted; -1 if it has none."""
-    try:
-        start = partition.log.offsets().start
-        found = await partition.log.read(max(offset, start), 1, at_least_one=True)
-    except RequestError:
-        return -1
-    try:
-        header = await first_header(found)
-    except OSError:
-        return -1
-    finally:
-        found.release()
-    if header is None:
-        return -1
-    is_append_time = header.attributes & ATTRIBUTE_LOG_APPEND_TIME
-    return header.max_timestamp if is_append_time else header.base_timestamp
+    """Of the record at `offset`, or of the next one if that was deleted; -1 if it has none."""
+    for _ in range(EMPTY_BATCHES_MAX):
+        try:
+            start = partition.log.offsets().start
+            found = await partition.log.read(max(offset, start), 1, at_least_one=True)
+        except RequestError:
+            return -1
+        try:
+            header = await first_header(found)
+        except OSError:
+            return -1
+        finally:
+            found.release()
+        if header is None:
+            return -1
+        if header.records_count:
+            is_base_another = header.attributes & _BASE_IS_NO_RECORDS
+            return header.max_timestamp if is_base_another else header.base_timestamp
+        offset = header.next_offset
+    return -1

@@ -17,7 +17,15 @@ from typing import Final
 from headrace.log.contract import SyncRound
 from headrace.wire.apis import ApiKey
 
-__all__ = ["LATENCY_BOUNDS_S", "SIZE_BOUNDS_BYTES", "Histogram", "Rebalances", "Stats", "Traffic"]
+__all__ = [
+    "LATENCY_BOUNDS_S",
+    "SIZE_BOUNDS_BYTES",
+    "CompactionStats",
+    "Histogram",
+    "Rebalances",
+    "Stats",
+    "Traffic",
+]
 
 LATENCY_BOUNDS_S: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -85,6 +93,21 @@ class Rebalances:
         return self.last_duration_s
 
 
+class CompactionStats:
+    """What compaction did since the start."""
+
+    __slots__ = ("failures", "freed_bytes", "last_ended_s", "passes", "read_bytes", "seconds")
+
+    def __init__(self) -> None:
+        self.passes = 0
+        self.failures = 0
+        self.read_bytes = 0
+        self.freed_bytes = 0
+        self.seconds = 0.0
+        self.last_ended_s = 0.0
+        """Wall clock; 0 before the first."""
+
+
 class Stats:
     """One for a broker."""
 
@@ -118,6 +141,7 @@ class Stats:
         """Offsets of partitions, made durable for groups."""
         self.rebalance_duration = Histogram(REBALANCE_BOUNDS_S)
         self.rebalance_causes: Counter[str] = Counter()
+        self.compaction = CompactionStats()
 
     def answered(self, api_key: int, seconds: float, count: int = 1) -> None:
         """As many requests that arrived `seconds` ago have their answers."""

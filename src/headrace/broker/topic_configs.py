@@ -13,6 +13,7 @@ from headrace.broker.configs import (
     Config,
     boolean,
     choice,
+    choices,
     decimal,
     integer,
     invalid,
@@ -31,7 +32,6 @@ __all__ = [
     "check_overrides",
 ]
 
-_DAY_MS: Final = 24 * 3600 * 1000
 _LOG: Final = LogConfig()
 
 DEAD_LETTERS_ALLOWED: Final = "errors.deadletterqueue.group.enable"
@@ -42,13 +42,13 @@ SEGMENT_BYTES_MIN: Final = 1024
 _COMPRESSIONS: Final = ("producer", "uncompressed", "gzip", "snappy", "lz4", "zstd")
 
 _ALL: Final = (
-    choice(
+    choices(
         "cleanup.policy",
         "delete",
-        "How old records go: delete removes whole segments by time and size.",
-        ("delete",),
-        later={"compact": "compaction is not built yet"},
-        kind=ConfigType.LIST,
+        "How old records go: delete removes whole segments by time and size; compact keeps the "
+        "latest record of each key and takes no records without one. Both: whichever comes first. "
+        "Neither: everything stays.",
+        ("compact", "delete"),
     ),
     integer("compression.gzip.level", -1, "Level of gzip.", least=-1, most=9, effect=False),
     integer("compression.lz4.level", 9, "Level of lz4.", least=1, most=17, effect=False),
@@ -60,7 +60,12 @@ _ALL: Final = (
         effect=False,
     ),
     integer("compression.zstd.level", 3, "Level of zstd.", least=-131072, most=22, effect=False),
-    long("delete.retention.ms", _DAY_MS, "Life of tombstones on compacted topics.", effect=False),
+    long(
+        "delete.retention.ms",
+        _LOG.delete_retention_ms,
+        "How long compaction keeps a tombstone (a record without a value) after what it deletes "
+        "is gone: a reader must get from the start to the end in this time to see every deletion.",
+    ),
     boolean(
         DEAD_LETTERS_ALLOWED,
         False,
@@ -106,7 +111,12 @@ _ALL: Final = (
     ),
     long("local.retention.bytes", -2, "Tiered storage.", least=-2, effect=False),
     long("local.retention.ms", -2, "Tiered storage.", least=-2, effect=False),
-    long("max.compaction.lag.ms", INT64_MAX, "Longest wait for compaction.", least=1, effect=False),
+    long(
+        "max.compaction.lag.ms",
+        _LOG.compaction_lag_ms_max,
+        "Compact when records have waited for so long, whatever min.cleanable.dirty.ratio.",
+        least=1,
+    ),
     integer(
         "max.message.bytes",
         1_048_588,
@@ -131,13 +141,17 @@ _ALL: Final = (
     ),
     decimal(
         "min.cleanable.dirty.ratio",
-        0.5,
-        "When compaction starts.",
+        _LOG.dirty_ratio_min,
+        "Compact when more than this part of the log, without the segment that is written, has "
+        "never been.",
         least=0.0,
         most=1.0,
-        effect=False,
     ),
-    long("min.compaction.lag.ms", 0, "Shortest wait for compaction.", effect=False),
+    long(
+        "min.compaction.lag.ms",
+        _LOG.compaction_lag_ms_min,
+        "Records younger than this are not compacted.",
+    ),
     integer(
         "min.insync.replicas",
         1,
@@ -193,11 +207,15 @@ _RESERVED: Final = frozenset({"headrace.group.durable", "headrace.partitions.ela
 BROKER_NAMES: Final = {
     "cleanup.policy": "log.cleanup.policy",
     "compression.type": "compression.type",
+    "delete.retention.ms": "log.cleaner.delete.retention.ms",
     "index.interval.bytes": "log.index.interval.bytes",
+    "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
     "max.message.bytes": "message.max.bytes",
     "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
     "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
     "message.timestamp.type": "log.message.timestamp.type",
+    "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
+    "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
     "min.insync.replicas": "min.insync.replicas",
     "retention.bytes": "log.retention.bytes",
     "retention.ms": "log.retention.ms",
@@ -235,12 +253,20 @@ class TopicConfig:
         Raises RequestError INVALID_CONFIG.
         """
         values = _DEFAULTS | check_overrides(defaults) | check_overrides(overrides)
+        if values["min.compaction.lag.ms"] > values["max.compaction.lag.ms"]:
+            raise invalid("min.compaction.lag.ms must not be above max.compaction.lag.ms")
         log = LogConfig(
             segment_bytes=values["segment.bytes"],
             segment_age_ms=values["segment.ms"],
             retention_ms=values["retention.ms"],
             retention_bytes=values["retention.bytes"],
             retain=values["headrace.retain"],
+            delete="delete" in values["cleanup.policy"],
+            compact="compact" in values["cleanup.policy"],
+            dirty_ratio_min=values["min.cleanable.dirty.ratio"],
+            compaction_lag_ms_min=values["min.compaction.lag.ms"],
+            compaction_lag_ms_max=values["max.compaction.lag.ms"],
+            delete_retention_ms=values["delete.retention.ms"],
             append_time=values["message.timestamp.type"] == "LogAppendTime",
             timestamp_before_max_ms=values["message.timestamp.before.max.ms"],
             timestamp_after_max_ms=values["message.timestamp.after.max.ms"],

@@ -29,7 +29,7 @@ class Rule(NamedTuple):
     @classmethod
     def of(cls, configs: Mapping[str, str]) -> "Rule":
         """`configs` are all of a topic's, by name; those of brokers that are not Headrace too."""
-        policy = configs.get("cleanup.policy", "delete").split(",")
+        policy = [part.strip() for part in configs.get("cleanup.policy", "delete").split(",")]
         retains = configs.get("headrace.retain", "false") == "true"
         return cls(
             "delete" in policy and not retains,

@@ -102,6 +102,16 @@ def fetch_request(
     return FetchRequest(max_wait_ms=max_wait_ms, min_bytes=min_bytes, topics=[named])
 
 
+def _next_offset(data: bytes) -> int:
+    """The one after the last batch, whose last records compaction may have removed."""
+    position = next_offset = 0
+    while position < len(data):
+        header = peek(data, position)
+        position += header.size_bytes
+        next_offset = header.next_offset
+    return next_offset
+
+
 class RawClient:
     """One connection. Correlation ids count up from 1 unless a call says otherwise."""
 
@@ -237,4 +247,4 @@ class RawClient:
                 return records
             found = [record for record in records_of(data.records) if record.offset >= offset]
             records += found
-            offset = found[-1].offset + 1
+            offset = _next_offset(data.records)

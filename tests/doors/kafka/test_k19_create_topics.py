@@ -69,7 +69,7 @@ def test_validate_only_makes_nothing(with_broker):
         (_topic("t", 1, 3), ErrorCode.INVALID_REPLICATION_FACTOR),
         (_topic("t", configs=[("retention.mss", "1")]), ErrorCode.INVALID_CONFIG),
         (_topic("t", configs=[("retention.ms", None)]), ErrorCode.INVALID_CONFIG),
-        (_topic("t", configs=[("cleanup.policy", "compact")]), ErrorCode.INVALID_CONFIG),
+        (_topic("t", configs=[("cleanup.policy", "compress")]), ErrorCode.INVALID_CONFIG),
         (
             _topic("t", configs=[("segment.ms", "1"), ("segment.ms", "2")]),
             ErrorCode.INVALID_REQUEST,

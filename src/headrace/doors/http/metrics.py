@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import headrace
 from headrace.broker.stats import Stats
+from headrace.doors.http.compaction_metrics import compaction_families
 from headrace.doors.http.exposition import CONTENT_TYPE, family, histograms
 from headrace.doors.http.group_metrics import group_families
 from headrace.doors.http.kafka_exporter import kafka_exporter_families
@@ -43,6 +44,7 @@ async def render(broker: "Broker") -> bytes:
         _disk_families(broker.stats, snapshot),
         _topic_families(broker),
         _partition_families(snapshot),
+        compaction_families(broker),
         group_families(broker, snapshot),
         share_families(broker),
         kafka_exporter_families(broker, snapshot),

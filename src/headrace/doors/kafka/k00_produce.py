@@ -28,7 +28,7 @@ from headrace.broker.append import (
     append,
 )
 from headrace.wire.apis import ApiKey
-from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.errors import ErrorCode, InvalidRecordsError, RequestError
 from headrace.wire.header import RequestHead
 from headrace.wire.produce import (
     FIRST_VERSION,
@@ -68,7 +68,8 @@ def _answer_one(
 def _result(outcome: Appended | RequestError) -> PartitionResult:
     if isinstance(outcome, RequestError):
         message = outcome.message[:MESSAGE_CHARS_MAX] or None
-        return PartitionResult(outcome.code, -1, -1, -1, message)
+        records = outcome.records if isinstance(outcome, InvalidRecordsError) else ()
+        return PartitionResult(outcome.code, -1, -1, -1, message, records)
     base, _, append_time_ms, log_start, _ = outcome
     return PartitionResult(0, base, append_time_ms, log_start, None)
 
