@@ -9,6 +9,7 @@ import base64
 import os
 import sqlite3
 import uuid
+from typing import Final
 
 from headrace.catalog.configs import BrokerConfigRows
 from headrace.catalog.group_configs import GroupConfigRows
@@ -21,7 +22,9 @@ from headrace.catalog.topics import TopicRows
 from headrace.catalog.transactions import TransactionRows
 from headrace.catalog.writer import Report, Writer
 
-__all__ = ["Catalog"]
+__all__ = ["CATALOG_NAME", "Catalog"]
+
+CATALOG_NAME: Final = "catalog.db"
 
 
 class Catalog:
@@ -48,7 +51,7 @@ class Catalog:
         Raises CatalogError (headrace.catalog.schema) if it is damaged, newer, or not ours,
         RequestError if it cannot be written.
         """
-        writer = await Writer.open(os.path.join(directory, "catalog.db"), report)
+        writer = await Writer.open(os.path.join(directory, CATALOG_NAME), report)
         try:
             return cls(writer, await writer.run(_cluster_id))
         except BaseException:

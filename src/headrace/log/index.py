@@ -26,6 +26,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from headrace.wire.crc import crc32c
@@ -87,6 +88,10 @@ class SparseIndex:
         """The last entry with only earlier timestamps before it: the first record of at least
         `timestamp_ms` is not before this entry. Raises IndexError when empty."""
         return self._entry(bisect_left(self._timestamps, timestamp_ms) - 1)
+
+    def entries(self) -> Iterator[tuple[int, int, int]]:
+        """(offset, position, greatest timestamp before it) of each entry."""
+        return zip(self._offsets, self._positions, self._timestamps, strict=True)
 
     def cut(self, position: int) -> None:
         """Forget the entries at or after `position`."""

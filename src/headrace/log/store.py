@@ -34,7 +34,7 @@ from headrace.log.recovery import Recovered, recover
 from headrace.log.resources import Resources
 from headrace.log.segment import DELETED_SUFFIX
 
-__all__ = ["DataDirectoryInUse", "LogStore"]
+__all__ = ["TOPICS_NAME", "DataDirectoryInUse", "LogStore", "lock_directory"]
 
 LOCK_NAME: Final = "headrace.lock"
 CLEAN_NAME: Final = "headrace.clean"
@@ -91,7 +91,7 @@ class LogStore:
         directory = os.path.abspath(directory)
         os.makedirs(os.path.join(directory, TOPICS_NAME), exist_ok=True)
         with contextlib.ExitStack() as undo:
-            lock = _take(directory)
+            lock = lock_directory(directory)
             undo.callback(os.close, lock)
             _remove_leftovers(os.path.join(directory, TOPICS_NAME))
             was_clean = _take_clean_marker(directory)
@@ -205,8 +205,9 @@ class LogStore:
                     _log.warning("%s: no clean marker was written: %s", self.directory, error)
 
 
-def _take(directory: str) -> int:
-    """Lock the directory for as long as the descriptor is open."""
+def lock_directory(directory: str) -> int:
+    """Lock the directory for as long as the descriptor that is returned is open. Raises
+    DataDirectoryInUse, OSError."""
     path = os.path.join(directory, LOCK_NAME)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
