@@ -95,9 +95,11 @@ class LocalLog:
         self.readable: Tail = self.tail
         self.saved_bytes = active.end_bytes - recovered.scanned_bytes
         """Up to where in the log's bytes the last checkpoint reaches."""
-        is_saved = recovered.scanned_bytes == recovered.cut_bytes == 0
-        self.saved = (self.start_offset, self.tail[0]) if is_saved else None
-        """(start, end) offset of the last checkpoint."""
+        is_saved = recovered.scanned_bytes == recovered.cut_bytes == 0 and all(
+            segment.is_index_saved for segment in self.segments if segment is not active
+        )
+        self.saved = self.state_to_save(self.start_offset) if is_saved else None
+        """What the last checkpoint was for."""
         self.compaction = Compaction(self, recovered.clean_until)
         self.upkeep = asyncio.Lock()
         """Held by whoever writes checkpoints or removes segments."""
@@ -332,7 +334,12 @@ class LocalLog:
 
     def is_saved(self) -> bool:
         """Whether the last checkpoint says how the log is now."""
-        return self.saved == (self.start_offset, self.tail[0])
+        return self.saved == self.state_to_save(self.start_offset)
+
+    def state_to_save(self, start_offset: int) -> tuple[int, int, int]:
+        """What a checkpoint is for: start and end offset, and which segments are sealed, so that
+        one that was sealed while nothing is written is listed too."""
+        return start_offset, self.tail[0], self.segments.active.base_offset
 
     async def sync_rounds_over(self) -> None:
         """Wait until no flusher's thread works for this log."""

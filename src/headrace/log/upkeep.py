@@ -178,14 +178,14 @@ class _Snapshot(NamedTuple):
 async def _save(log: "LocalLog", start_offset: int, dropped: list[Segment]) -> None:
     """Write a checkpoint of the log as it is now, but starting at `start_offset` and without the
     `dropped` segments. Raises RequestError when the log is or goes offline, OSError."""
-    if log.saved == (start_offset, log.tail[0]):
+    state = log.state_to_save(start_offset)
+    if log.saved == state:
         return
     log.check()
     snapshot = _snapshot(log, start_offset, dropped)
-    tail_offset = log.tail[0]
     await log.durable()
     await log.resources.tend(_write, log.directory, snapshot)
-    log.saved = start_offset, tail_offset
+    log.saved = state
     log.saved_bytes = snapshot.end_bytes
     for segment in snapshot.sealed:
         if not segment.dropped:
