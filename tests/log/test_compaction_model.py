@@ -17,21 +17,25 @@ from hypothesis import strategies as st
 from headrace.log.contract import LogConfig
 from headrace.wire.batch import peek
 from headrace.wire.errors import RequestError
+from headrace.wire.markers import Marker
 from headrace.wire.records import Record, build_batch, read_records
 
 DELETE_RETENTION_MS = 1000
 
 keys = st.sampled_from([b"a", b"b", b"c", b"d", b""])
 values = st.one_of(st.none(), st.binary(max_size=30))
+pairs = st.lists(st.tuples(keys, values), min_size=1, max_size=5)
 batch = st.tuples(
     st.just("append"),
-    st.lists(st.tuples(keys, values), min_size=1, max_size=5),
+    pairs,
     st.integers(0, 4),  # codec
     st.sampled_from([-1, 7, 8]),  # producer
 )
 action = st.one_of(
     batch,
     batch,
+    st.tuples(st.just("transact"), pairs, st.sampled_from([21, 22])),
+    st.tuples(st.just("end"), st.sampled_from([21, 22]), st.booleans()),
     st.tuples(st.just("compact"), st.sampled_from([24 * 16, 1 << 16])),
     st.tuples(st.just("seal")),
     st.tuples(st.just("wait"), st.integers(1, DELETE_RETENTION_MS)),
@@ -47,6 +51,9 @@ class World:
         self.images = (directory / str(number) for number in itertools.count())
         self.written: list[Record] = []
         self.sequences: dict[int, int] = {}
+        self.unended: dict[int, list[int]] = {}
+        """Producer -> offsets of its open transaction."""
+        self.aborted: set[int] = set()
         self.now_ms = 1_000_000
         self.lab.path = next(self.images)
         self.lab.clock = lambda: self.now_ms
@@ -68,7 +75,7 @@ class World:
         self.store = self.lab.store()
         self.log = await self.store.open_log(self.lab.topic, 0, self.lab.config)
 
-    async def append(self, pairs, codec, producer) -> None:
+    async def append(self, pairs, codec, producer, **more) -> None:
         base = len(self.written)
         records = [
             Record(base + at, self.now_ms + at, key, value) for at, (key, value) in enumerate(pairs)
@@ -78,9 +85,27 @@ class World:
         if producer >= 0:
             ids = {"producer_id": producer, "producer_epoch": 0, "base_sequence": sequence}
             self.sequences[producer] = sequence + len(records)
-        built = bytearray(build_batch(records, codec=codec, **ids))
+        built = bytearray(build_batch(records, codec=codec, **ids, **more))
         assert (await self.lab.put(self.log, built)).base_offset == base
         self.written += records
+
+    async def transact(self, pairs, producer) -> None:
+        base = len(self.written)
+        await self.append(pairs, 0, producer, transactional=True)
+        self.unended.setdefault(producer, []).extend(range(base, len(self.written)))
+
+    async def end(self, producer, commits) -> None:
+        """The transaction, if one is open."""
+        offsets = self.unended.pop(producer, None)
+        if offsets is None:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self.log.append_marker(Marker(producer, 0, 0, commits), future.set_result)
+        marker = await future
+        assert marker.base_offset == len(self.written)
+        self.written.append(None)  # the marker
+        if not commits:
+            self.aborted.update(offsets)
 
     async def seal(self) -> None:
         if self.log.segments.active.size_bytes:
@@ -120,9 +145,14 @@ class World:
         for before, after in itertools.pairwise(found):
             assert before.offset < after.offset
         for record in found:
-            assert record == self.written[record.offset]
+            assert self.written[record.offset] in (record, None)
         there = {record.offset for record in found}
-        latest = {record.key: record for record in self.written}
+        unstable = {offset for offsets in self.unended.values() for offset in offsets}
+        latest = {
+            record.key: record
+            for record in self.written
+            if record is not None and record.offset not in self.aborted | unstable
+        }
         for record in latest.values():
             is_kept = record.offset >= offsets.start and (
                 record.value is not None or self.now_ms < record.timestamp_ms + DELETE_RETENTION_MS
@@ -140,7 +170,8 @@ class World:
                 producer_epoch=0,
                 base_sequence=sequence + 1,
             )
-            if producer in {snapshot.producer_id for snapshot in self.log.producers()}:
+            known = {snapshot.producer_id for snapshot in self.log.producers()}
+            if producer in known and producer not in self.unended:
                 with pytest.raises(RequestError, match=f"expected {sequence}$"):
                     self.log.append(memoryview(bytearray(gap)), 0, None)
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.log import platform, upkeep
 from headrace.log.checkpoint import remove_if_there
-from headrace.log.cleaning import Aborted, MapTooSmallError, Pace, Rules, Stopped, clean, fill_map
+from headrace.log.cleaning import MapTooSmallError, Pace, Rules, Stopped, clean, fill_map
 from headrace.log.contract import CleaningDone, CleaningState, CorruptLogError
 from headrace.log.files import OpenFile
 from headrace.log.key_map import KeyMap
@@ -162,11 +162,11 @@ class Compaction:
         key_map = await work(KeyMap, map_bytes_max, keys_max)
         read_bytes = freed_bytes = 0
         try:
-            aborted = _aborted(log, dirty_from, segments[-1].end_offset)
+            aborted = log.aborted_between(dirty_from, segments[-1].end_offset)
             until = await work(fill_map, segments, dirty_from, key_map, aborted, pace)
             for group in _groups(segments, until, log.config.segment_bytes):
                 path = cleaned_path(group[0])
-                aborted = _aborted(log, group[0].base_offset, group[-1].end_offset)
+                aborted = log.aborted_between(group[0].base_offset, group[-1].end_offset)
                 segment = await work(clean, group, path, key_map, until, rules, aborted, pace)
                 size_bytes = sum(source.size_bytes for source in group)
                 read_bytes += size_bytes
@@ -228,11 +228,6 @@ class Compaction:
         await upkeep.save(log)
         await log.resources.tend(write_journal, log.directory, Journal(self._clean_until))
         self._is_swap_open = False
-
-
-def _aborted(log: "LocalLog", start: int, end: int) -> Aborted:
-    """Logs know of no transactions yet, so nothing was aborted."""
-    return ()
 
 
 def _open_synced(path: str) -> int:

@@ -211,7 +211,8 @@ class PartitionLog(Protocol):
         INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE (outside of the producer's open transaction),
         INVALID_TIMESTAMP (see LogConfig), RECORD_LIST_TOO_LARGE (larger than a segment),
         POLICY_VIOLATION (too many aborted transactions to begin another), KAFKA_STORAGE_ERROR
-        (disk full or failed; nothing was appended), and where LogConfig.compact InvalidRecordsError for records without a key.
+        (disk full or failed; nothing was appended), and where LogConfig.compact
+        InvalidRecordsError for records without a key.
         """
 
     def append_marker(self, marker: Marker, done: AppendDone) -> None:
