@@ -176,3 +176,29 @@ def test_a_record_without_a_key_is_refused_to_its_producer(compacted: "RunningBr
         other.send("t", b"no key").get(20)
     other.close()
     assert compacted_end(compacted) == END
+
+
+def test_of_transactions_the_last_committed_record_of_each_key_stays() -> None:
+    from confluent_kafka import Producer
+
+    with running_broker(broker={"log.cleaner.backoff.ms": "3600000"}) as broker:
+        broker.create_topic("t", 1, COMPACTED)
+        producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "x"})
+        producer.init_transactions(20)
+        expected: dict[bytes, bytes] = {}
+        for number in range(30):
+            producer.begin_transaction()
+            key, value = b"k%d" % (number % 4), b"%d" % number
+            producer.produce("t", value, key)
+            producer.produce("t", value, b"every")
+            if number % 3:
+                producer.commit_transaction(20)
+                expected |= {key: value, b"every": value}
+            else:
+                assert producer.flush(20) == 0
+                producer.abort_transaction(20)
+        compact(broker, 0)
+        found, end = confluent(broker.bootstrap, 0)
+        assert {key: value for _, key, value in found} == expected
+        assert len(found) == len(expected)
+        assert end == 30 * 3
