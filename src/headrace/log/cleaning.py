@@ -22,8 +22,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from headrace.log import platform
 from headrace.log.contract import CorruptLogError
@@ -87,14 +86,13 @@ class Pace:
             self._since = time.perf_counter()
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What decides in a pass, as it was when the pass began. Times are wall clock, ms."""
 
     now_ms: int
     delete_retention_ms: int
     index_interval_bytes: int
-    last_offsets: Mapping[int, int] = field(default_factory=dict)
+    last_offsets: Mapping[int, int]
     """Of each producer's last batch: that batch stays."""
 
 
