@@ -156,6 +156,29 @@ def test_a_loop_whose_id_another_takes_is_fenced_and_the_other_goes_on(broker, c
     assert len(read(broker, "bills", 1, "read_committed")) == 10
 
 
+def test_a_static_member_whose_place_another_takes_is_fenced(broker, create_topic):
+    create_topic(broker, "orders")
+    create_topic(broker, "bills")
+    config = {"bootstrap.servers": broker.bootstrap, "log_level": 0}
+    static = {"group.instance.id": "desk-1", **QUICK}
+
+    def bill(orders: Any) -> Any:
+        return [Output("bills", order.value()) for order in orders]
+
+    old = ExactlyOnce(config, "billing", ["orders"], consumer=static)
+    new = ExactlyOnce(config, "billing", ["orders"], consumer=static)
+    with old:
+        write(broker, "orders", 1)
+        while not old.step(bill):
+            pass
+        with new:
+            write(broker, "orders", 1)
+            while not new.step(bill):
+                pass
+            with pytest.raises(Fenced, match=r"group\.instance\.id"):
+                old.run(bill)
+
+
 def test_an_output_that_is_too_large_is_raised_and_its_batch_is_not_lost(broker, create_topic):
     create_topic(broker, "orders")
     create_topic(broker, "bills", max_message_bytes="2000")

@@ -148,7 +148,7 @@ class Stage:
         """(partition, offset)"""
         self.consumer.feed += [ScriptedMessage("t", *record) for record in records]
 
-    def feed_error(self, code: int, **kind: bool) -> None:
+    def feed_error(self, code: int, **kind: Any) -> None:
         error = failure(code, **kind).args[0]
         self.consumer.feed.append(ScriptedMessage("t", 0, 0, error))
 
@@ -171,9 +171,14 @@ class Stage:
 
 
 def failure(
-    code: int, *, retriable: bool = False, abortable: bool = False, fatal: bool = False
+    code: int,
+    *,
+    text: str = "scripted",
+    retriable: bool = False,
+    abortable: bool = False,
+    fatal: bool = False,
 ) -> KafkaException:
-    return KafkaException(KafkaError(code, "scripted", fatal, retriable, abortable))
+    return KafkaException(KafkaError(code, text, fatal, retriable, abortable))
 
 
 @pytest.fixture

@@ -233,6 +233,14 @@ def test_passing_trouble_of_the_consumer_is_waited_out_and_the_rest_is_raised(st
         loop.step(stage.copy)
 
 
+def test_a_static_member_that_was_replaced_is_fenced(stage):
+    loop = stage.open()
+    why = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
+    stage.feed_error(KafkaError._FATAL, text=f"Fatal error: {why}", fatal=True)
+    with pytest.raises(Fenced, match=r"group\.instance\.id"):
+        loop.step(stage.copy)
+
+
 def test_records_that_do_not_come_though_they_are_there_are_a_stall(stage):
     loop = stage.open(stall_s_max=10)
     stage.consumer.ends = {("t", 0): 7, ("t", 1): 0}

@@ -70,6 +70,14 @@ def _offset(message: Message) -> int:
     return cast("int", message.offset())
 
 
+def _is_fenced(error: KafkaError) -> bool:
+    """A fatal error's code says only that it is fatal; its text tells the broker's."""
+    return error.code() in FENCING or (
+        error.code() == KafkaError._FATAL
+        and any(KafkaError(code).str() in error.str() for code in FENCING)
+    )
+
+
 class Inbox:
     """Takes a `Consumer` over and subscribes it. Every method raises ExactlyOnceError."""
 
@@ -151,7 +159,7 @@ class Inbox:
             self._silence.reached(_place(message), _offset(message) + 1, now)
         elif error.code() == KafkaError._PARTITION_EOF:
             self._silence.reached(_place(message), _offset(message), now)
-        elif error.code() in FENCING:
+        elif _is_fenced(error):
             raise Fenced("another member has this group.instance.id", error)
         elif error.fatal() or not (error.code() in PASSING or error.retriable()):
             raise Broken("cannot read", error)
