@@ -24,8 +24,11 @@ class World:
 
     def __init__(self) -> None:
         self.rows: dict[str, TransactionRow] = {}
+        self.writes = 0
+        """Under way."""
         self.writes_left = 1 << 30
         self.is_full = False
+        self.refused = 0
         self.now_ms = 0
         self.ids = 100
         self.ended: list[tuple[str, State, int]] = []
@@ -47,8 +50,12 @@ class World:
             self.rows.pop(transactional_id, None)
 
     async def _write(self) -> None:
+        is_full = self.is_full
+        self.writes += 1
         await asyncio.sleep(0)
-        if self.is_full:
+        self.writes -= 1
+        if is_full:
+            self.refused += 1
             raise DISK_FULL
         self.writes_left -= 1
         if self.writes_left < 0:  # the broker is dead, nothing happens any more
@@ -64,9 +71,9 @@ class World:
             raise self.end_errors.pop()
         self.ended.append((record.transactional_id, record.state, record.epoch))
 
-    def coordinator(self) -> TransactionCoordinator:
+    def coordinator(self, **options: Any) -> TransactionCoordinator:
         return TransactionCoordinator(
-            self, self.settings, lambda: self.now_ms, self.next_id, self.end_everywhere
+            self, self.settings, lambda: self.now_ms, self.next_id, self.end_everywhere, **options
         )
 
 
@@ -139,6 +146,87 @@ def test_an_end_that_takes_long_is_answered_when_it_is_decided(with_world, monke
         assert refused is ErrorCode.CONCURRENT_TRANSACTIONS
         world.may_end.set()
         await coordinator.add("x", Add(producer, T0))
+
+    with_world(body)
+
+
+def test_the_next_transaction_is_saved_after_the_end_of_the_last(with_world, monkeypatch):
+    """However close they are: else the catalog would tell of an end when all is forgotten but it,
+    and a commit of what was open would be answered as if it were that end."""
+    monkeypatch.setattr(transaction_coordinator, "COMPLETION_WAIT_S", 0.01)
+
+    async def body(world, coordinator):
+        producer = await begun(coordinator)
+        world.may_end.clear()
+        await coordinator.end("x", End(producer, True))
+        adding = asyncio.ensure_future(coordinator.add("x", Add(producer, T0)))
+        world.may_end.set()  # so that this one's turn is before that one's step
+        await adding
+        while world.writes:
+            await asyncio.sleep(0)
+        assert coordinator.record("x").state is State.ONGOING
+        assert world.rows["x"].state == "Ongoing"
+
+    with_world(body)
+
+
+def test_an_id_is_not_forgotten_under_a_step(with_world):
+    async def body(world, coordinator):
+        producer = await coordinator.init("x", Init(1000))
+        world.now_ms = world.settings.id_expiration_ms
+        adding = asyncio.ensure_future(coordinator.add("x", Add(producer, T0)))
+        await asyncio.sleep(0)  # it was asked for and has not begun
+        await coordinator.forget_expired()
+        await adding
+        await coordinator.end("x", End(producer, True))
+        assert world.ended == [("x", State.PREPARE_COMMIT, 0)]
+
+    with_world(body)
+
+
+def test_a_producer_whose_rival_failed_is_not_forgotten(with_world):
+    async def body(world, coordinator):
+        world.is_full = True
+        failing = asyncio.ensure_future(coordinator.init("x", Init(1000)))
+        while not world.refused:
+            await asyncio.sleep(0)
+        world.is_full = False
+        second = asyncio.ensure_future(coordinator.init("x", Init(1000)))
+        assert await code_of(failing) is ErrorCode.COORDINATOR_NOT_AVAILABLE
+        assert await second == coordinator.record("x").producer
+
+    with_world(body)
+
+
+def test_ids_expire_by_the_clock_that_does_not_jump():
+    async def scenario() -> None:
+        world = World()
+        coordinator = world.coordinator(retention_ms=lambda: 1)
+        await coordinator.start()
+        await coordinator.init("x", Init(1000))
+        world.now_ms = 2 * world.settings.id_expiration_ms
+        await coordinator.forget_expired()
+        assert list(coordinator.records()) == ["x"]
+        await coordinator.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_a_look_for_overdue_transactions_that_fails_is_not_the_last(with_world, monkeypatch):
+    async def body(world, coordinator):
+        looks = []
+
+        async def fail() -> None:
+            looks.append(1)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(coordinator, "abort_overdue", fail)
+        coordinator.settings = TransactionSettings(timeout_check_ms=1)
+        watching = asyncio.ensure_future(coordinator._watch_timeouts())
+        while len(looks) < 2 and not watching.done():
+            await asyncio.sleep(0.001)
+        assert not watching.done()
+        watching.cancel()
 
     with_world(body)
 

@@ -168,6 +168,15 @@ def test_a_late_end_cannot_meet_the_next_transaction():
         assert code_of(end, begun, 3, commit, bumps=True) is FENCED
 
 
+def test_a_timeout_in_the_last_epoch_leads_to_a_fresh_id():
+    """The epoch above the last one is for markers: nobody can write in it, nor end anything."""
+    timed_out = automaton.time_out(record(State.ONGOING, epoch=EPOCH_LAST), 60_001)
+    before = automaton.complete(timed_out, 60_002)
+    for _ in range(2):  # the second time because the answer was lost
+        before, answer = end(before, EPOCH_LAST, False, bumps=True)
+        assert answer == before.producer == ProducerIdentity(99, 0)
+
+
 def test_time_is_up_only_for_what_is_ongoing():
     ongoing = record(State.ONGOING)
     assert not automaton.is_overdue(ongoing, 60_000)

@@ -254,6 +254,8 @@ class Broker:
             wall_clock_ms,
             self.producer_ids.next,
             partial(end_everywhere, self.topics, self.groups),
+            retention_ms=self._retention_clock.now_ms,
+            stats=self.stats.transactions,
         )
 
     async def _abort_hanging(self) -> None:

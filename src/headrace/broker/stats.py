@@ -25,6 +25,7 @@ __all__ = [
     "Rebalances",
     "Stats",
     "Traffic",
+    "TransactionStats",
 ]
 
 LATENCY_BOUNDS_S: Final = (
@@ -32,6 +33,7 @@ LATENCY_BOUNDS_S: Final = (
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 SIZE_BOUNDS_BYTES: Final = (1e3, 1e4, 1e5, 1e6, 4e6, 1.6e7, 6.4e7)
+TRANSACTION_BOUNDS_S: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 REBALANCE_BOUNDS_S: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 _KEYS: Final = max(ApiKey) + 1
@@ -108,6 +110,30 @@ class CompactionStats:
         """Wall clock; 0 before the first."""
 
 
+class TransactionStats:
+    """What became of transactions since the start."""
+
+    __slots__ = ("aborted", "committed", "duration", "end_retries", "fenced", "timeouts")
+
+    def __init__(self) -> None:
+        self.committed = 0
+        """Ended everywhere, as `aborted`."""
+        self.aborted = 0
+        self.timeouts = 0
+        """Of the aborted ones, those that took too long."""
+        self.fenced = 0
+        """Requests of producers whose transactional id is another's by now."""
+        self.end_retries = 0
+        """Ends that some partition or group did not take, and that are tried again."""
+        self.duration = Histogram(TRANSACTION_BOUNDS_S)
+        """From the first partition or group until all of them knew of the end."""
+
+    def ended(self, is_committed: bool, duration_ms: int) -> None:
+        self.committed += is_committed
+        self.aborted += not is_committed
+        self.duration.observe(max(0, duration_ms) / 1000)
+
+
 class Stats:
     """One for a broker."""
 
@@ -142,6 +168,7 @@ class Stats:
         self.rebalance_duration = Histogram(REBALANCE_BOUNDS_S)
         self.rebalance_causes: Counter[str] = Counter()
         self.compaction = CompactionStats()
+        self.transactions = TransactionStats()
 
     def answered(self, api_key: int, seconds: float, count: int = 1) -> None:
         """As many requests that arrived `seconds` ago have their answers."""

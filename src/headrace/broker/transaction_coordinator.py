@@ -17,12 +17,13 @@ What must not enter: API versions, what a transactional id may do.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from headrace.broker.changes import Changes
+from headrace.broker.stats import TransactionStats
 from headrace.broker.transaction_rows import record_of, row_of
 from headrace.catalog.transactions import TransactionRow
 from headrace.transactions import automaton
@@ -30,7 +31,7 @@ from headrace.transactions.automaton import Step
 from headrace.transactions.record import ProducerIdentity, TopicPartition, TransactionRecord
 from headrace.transactions.requests import Add, End, Init
 from headrace.transactions.settings import TransactionSettings
-from headrace.transactions.states import FOLLOWING, PREPARED, State
+from headrace.transactions.states import AT_REST, FOLLOWING, PREPARED, State
 from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["TransactionCoordinator"]
@@ -57,14 +58,16 @@ class TransactionTable(Protocol):
 class _Hosted:
     """A transactional id at home."""
 
-    __slots__ = ("completing", "lock", "record")
+    __slots__ = ("ended", "lock", "record", "steps")
 
     def __init__(self, record: TransactionRecord | None = None) -> None:
         self.record = record
         """None until its first producer is durable."""
         self.lock = asyncio.Lock()
-        self.completing: asyncio.Task[None] | None = None
-        """Ends what is prepared."""
+        self.ended: asyncio.Future[None] | None = None
+        """Done when what is prepared has ended; None while nothing is."""
+        self.steps = 0
+        """Asked for and not over: as long as there are any the id is not forgotten."""
 
 
 class TransactionCoordinator:
@@ -78,21 +81,29 @@ class TransactionCoordinator:
         now_ms: Callable[[], int],
         next_producer_id: Callable[[], Awaitable[int]],
         end_everywhere: Callable[[TransactionRecord], Awaitable[None]],
+        *,
+        retention_ms: Callable[[], int] | None = None,
+        stats: TransactionStats | None = None,
     ) -> None:
         """`end_everywhere` writes markers and settles offsets of a prepared transaction; when it
-        raises RequestError it is called again later."""
+        raises RequestError it is called again later. `retention_ms` is the time by which ids are
+        too old, if that is not `now_ms`."""
         self.settings = settings
+        self.stats = stats or TransactionStats()
         self._table = table
         self._now_ms = now_ms
+        self._retention_ms = retention_ms or now_ms
         self._next_producer_id = next_producer_id
         self._end_everywhere = end_everywhere
         self._ids: dict[str, _Hosted] = {}
-        self._ongoing: set[str] = set()
+        self._open: set[str] = set()
+        """Those with a transaction that is ongoing or prepared."""
         self.kept: set[int] = set()
         """Producers whose open transaction is kept: nobody writes to it any more, though its
         partitions do not know that."""
         self._changes = Changes()
-        self._saving: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        """They end what is prepared, and save that."""
         self._watchers: list[asyncio.Task[None]] = []
         self._is_closed = False
 
@@ -112,14 +123,11 @@ class TransactionCoordinator:
     async def close(self) -> None:
         """Finish the steps under way; what is prepared ends after the next start. Idempotent."""
         self._is_closed = True
-        completing = [hosted.completing for hosted in self._ids.values() if hosted.completing]
-        for task in (*self._watchers, *completing):
+        for task in (*self._watchers, *self._ending):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await self._changes.wait()
-        while self._saving:
-            await asyncio.wait(self._saving)
 
     # Producers
 
@@ -140,9 +148,9 @@ class TransactionCoordinator:
             return automaton.init(transactional_id, record, asked, self._now_ms(), self.settings)
 
         try:
-            return await self._changes.run(self._step(hosted, step))
+            return await self._run(hosted, step)
         finally:
-            if hosted.record is None and not hosted.lock.locked():
+            if hosted.record is None and not hosted.steps:
                 self._forget(transactional_id, hosted)
 
     async def add(self, transactional_id: str, request: Add) -> None:
@@ -151,7 +159,7 @@ class TransactionCoordinator:
         def step(record: TransactionRecord | None, _: int) -> Step:
             return automaton.add(record, request, self._now_ms(), self.settings)
 
-        await self._changes.run(self._step(self._hosted(transactional_id), step))
+        await self._run(self._hosted(transactional_id), step)
 
     async def end(self, transactional_id: str, request: End) -> ProducerIdentity:
         """Who the producer is from now on. `request` needs no fresh id."""
@@ -159,13 +167,14 @@ class TransactionCoordinator:
         def step(record: TransactionRecord | None, fresh: int) -> Step:
             return automaton.end(record, replace(request, fresh_producer_id=fresh), self._now_ms())
 
-        return await self._changes.run(self._step(self._hosted(transactional_id), step))
+        return await self._run(self._hosted(transactional_id), step)
 
     def check_write(
         self, transactional_id: str, producer: ProducerIdentity, partition: TopicPartition
     ) -> None:
         """Whether the producer may write to the partition now; see `automaton.check_write`."""
-        automaton.check_write(self.record(transactional_id), producer, partition)
+        with self._fencing_counted():
+            automaton.check_write(self.record(transactional_id), producer, partition)
 
     def check_commit(
         self, transactional_id: str, producer: ProducerIdentity, group_id: str
@@ -174,7 +183,8 @@ class TransactionCoordinator:
 
         Raises RequestError: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, INVALID_TXN_STATE.
         """
-        record = automaton.check_producer(self.record(transactional_id), producer)
+        with self._fencing_counted():
+            record = automaton.check_producer(self.record(transactional_id), producer)
         if record.state is not State.ONGOING or group_id not in record.groups or record.is_kept:
             raise RequestError(
                 ErrorCode.INVALID_TXN_STATE,
@@ -193,6 +203,20 @@ class TransactionCoordinator:
         found = {id_: hosted.record for id_, hosted in self._ids.items() if hosted.record}
         return MappingProxyType(found)
 
+    def open_records(self) -> list[TransactionRecord]:
+        """Those with a transaction that has not ended: ongoing, or prepared."""
+        found = (self.record(transactional_id) for transactional_id in self._open)
+        return [record for record in found if record is not None]
+
+    @contextlib.contextmanager
+    def _fencing_counted(self) -> Iterator[None]:
+        try:
+            yield
+        except RequestError as error:
+            if error.code in (ErrorCode.PRODUCER_FENCED, ErrorCode.INVALID_PRODUCER_EPOCH):
+                self.stats.fenced += 1
+            raise
+
     # Steps
 
     def _hosted(self, transactional_id: str) -> _Hosted:
@@ -205,6 +229,21 @@ class TransactionCoordinator:
             raise RequestError(
                 ErrorCode.INVALID_REQUEST, f"a transactional id has 1 to {longest} characters"
             )
+
+    async def _run(
+        self, hosted: _Hosted, step: Callable[[TransactionRecord | None, int], Step]
+    ) -> ProducerIdentity:
+        """A step, which goes on if its caller hangs up."""
+        hosted.steps += 1  # now: once it is under way somebody may have forgotten the id
+
+        async def run() -> ProducerIdentity:
+            try:
+                with self._fencing_counted():
+                    return await self._step(hosted, step)
+            finally:
+                hosted.steps -= 1
+
+        return await self._changes.run(run())
 
     async def _step(
         self, hosted: _Hosted, step: Callable[[TransactionRecord | None, int], Step]
@@ -226,8 +265,8 @@ class TransactionCoordinator:
 
     async def _completed(self, hosted: _Hosted) -> None:
         """Wait, within reason, until what is decided has been done."""
-        if hosted.completing is not None:
-            await asyncio.wait([hosted.completing], timeout=COMPLETION_WAIT_S)
+        if hosted.ended is not None:
+            await asyncio.wait([hosted.ended], timeout=COMPLETION_WAIT_S)
 
     async def _fresh_id(self) -> int:
         try:
@@ -255,20 +294,24 @@ class TransactionCoordinator:
         record = hosted.record
         if record is None:
             return
-        if record.state is State.ONGOING:
-            self._ongoing.add(record.transactional_id)
+        if record.state in AT_REST:
+            self._open.discard(record.transactional_id)
         else:
-            self._ongoing.discard(record.transactional_id)
+            self._open.add(record.transactional_id)
         if record.is_kept:
             self.kept.add(record.producer_id)
         elif record.state not in PREPARED:
             self.kept.discard(record.producer_id)
         if record.state in PREPARED:
-            hosted.completing = asyncio.create_task(
-                self._complete(hosted, record), name="transaction end"
-            )
+            hosted.ended = asyncio.get_running_loop().create_future()
+            ending = self._complete(hosted, record, hosted.ended)
+            task = asyncio.create_task(ending, name="transaction end")
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
 
-    async def _complete(self, hosted: _Hosted, record: TransactionRecord) -> None:
+    async def _complete(
+        self, hosted: _Hosted, record: TransactionRecord, ended: "asyncio.Future[None]"
+    ) -> None:
         told = False
         while True:
             try:
@@ -280,37 +323,37 @@ class TransactionCoordinator:
                     told = True
             except Exception:
                 log.exception("ending the transaction of %r failed", record.transactional_id)
+            self.stats.end_retries += 1
             await asyncio.sleep(RETRY_S)
         if told:
             log.info("%r has ended its transaction after all", record.transactional_id)
-        hosted.record = automaton.complete(record, self._now_ms())
+        now_ms = self._now_ms()
+        hosted.record = automaton.complete(record, now_ms)
         self.kept.discard(record.producer_id)
-        hosted.completing = None
-        self._save_soon(hosted.record)
-
-    def _save_soon(self, record: TransactionRecord) -> None:
-        """Nobody waits: until it is durable, a restart does once more what it says was done."""
-
-        async def save() -> None:
-            with contextlib.suppress(RequestError):  # which was logged
-                await self._save(record)
-
-        task = asyncio.create_task(save(), name="transaction completed")
-        self._saving.add(task)
-        task.add_done_callback(self._saving.discard)
+        self._open.discard(record.transactional_id)
+        hosted.ended = None
+        ended.set_result(None)
+        self.stats.ended(record.state is State.PREPARE_COMMIT, now_ms - record.started_ms)
+        # Nobody waits for this: until it is durable, a restart does once more what was done. It is
+        # handed to the catalog before anything else runs, so that no later step is overwritten.
+        with contextlib.suppress(RequestError):  # which was logged
+            await self._save(hosted.record)
 
     # Time
 
     async def _watch_timeouts(self) -> None:
         while True:
             await asyncio.sleep(self.settings.timeout_check_ms / 1000)
-            await self.abort_overdue()
+            try:
+                await self.abort_overdue()
+            except Exception:  # without this watch no reader would be freed any more
+                log.exception("looking for transactions that take too long failed")
 
     async def abort_overdue(self) -> None:
         """Abort the transactions that take too long, and fence their producers."""
         now_ms = self._now_ms()
         overdue = []
-        for transactional_id in self._ongoing:
+        for transactional_id in self._open:
             record = self.record(transactional_id)
             if record is not None and automaton.is_overdue(record, now_ms):
                 overdue.append(transactional_id)
@@ -329,6 +372,7 @@ class TransactionCoordinator:
                 record.timeout_ms,
             )
             await self._become(hosted, automaton.time_out(record, self._now_ms()))
+            self.stats.timeouts += 1
 
     async def _watch_expiry(self) -> None:
         while True:
@@ -337,12 +381,12 @@ class TransactionCoordinator:
 
     async def forget_expired(self) -> None:
         """Forget the transactional ids that nobody has used for long."""
-        now_ms = self._now_ms()
+        now_ms = self._retention_ms()
         expired = [
             hosted
             for hosted in list(self._ids.values())
             if hosted.record is not None
-            and not hosted.lock.locked()
+            and not (hosted.steps or hosted.lock.locked())
             and automaton.is_expired(hosted.record, now_ms, self.settings)
         ]
         if not expired:

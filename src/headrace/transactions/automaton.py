@@ -151,6 +151,8 @@ def end(record: TransactionRecord | None, request: End, now_ms: int) -> Step:
     """
     if record is not None and request.bumps_epoch and _is_repeated_end(record, request.producer):
         if record.state is _COMPLETE[request.commit]:
+            if record.epoch > EPOCH_LAST:  # it took too long in the last epoch
+                record = _bumped(record, is_own=False, fresh=request.fresh_producer_id)
             return Step(record, record.producer)
         if record.state is _PREPARE[request.commit]:
             raise _completing(record)

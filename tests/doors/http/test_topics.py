@@ -44,10 +44,12 @@ def test_sizes_ages_and_the_window_of_the_disk_are_told(
     produce(looking_broker, "t", age_s=3600)
     produce(looking_broker, "t", age_s=60)
     produce(looking_broker, "other", age_s=0)
-    found = until(
-        lambda: (told := ask(get, looking_broker))["volume"]["lasts_s"] is not None and told,
-        "a write rate",
-    )
+
+    def both_rates() -> Any:
+        told = ask(get, looking_broker)
+        return told["written_bytes_per_s"] and told["volume"]["lasts_s"] is not None and told
+
+    found = until(both_rates, "write rates of the topic and of the volume")
     first, second = found["partitions"]
     assert (first["partition"], first["start"], first["end"]) == (0, 0, 2)
     assert 200_000 < first["size_bytes"] == found["size_bytes"]
