@@ -127,6 +127,7 @@ def test_what_cannot_end_yet_is_tried_again(with_world, monkeypatch):
         world.end_errors = [DISK_FULL, DISK_FULL]
         await coordinator.end("x", End(producer, False))
         assert world.ended == [("x", State.PREPARE_ABORT, 0)]
+        assert (coordinator.stats.end_retries, coordinator.stats.aborted) == (2, 1)
 
     with_world(body)
 
@@ -256,6 +257,7 @@ def test_a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced(wi
         await coordinator.init("x", Init(1000))
         assert world.ended == [("x", State.PREPARE_ABORT, 1)]
         assert await code_of(coordinator.end("x", End(producer, True))) is ErrorCode.PRODUCER_FENCED
+        assert (coordinator.stats.timeouts, coordinator.stats.fenced) == (1, 1)
 
     with_world(body)
 

@@ -65,6 +65,11 @@ def known() -> set[str]:
         while consumer.poll(0.2) is None:
             pass  # the test's own time limit ends it
         consumer.commit(asynchronous=False)
+        transactional = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "x"})
+        transactional.init_transactions(10)
+        transactional.begin_transaction()
+        transactional.produce("t", b"x")
+        assert transactional.flush(10) == 0
         sharing = ShareConsumer({"bootstrap.servers": broker.bootstrap, "group.id": "shared"})
         sharing.subscribe(["t"])
         text = ""

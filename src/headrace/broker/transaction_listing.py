@@ -1,20 +1,44 @@
 """Looking at transactions from outside: which there are, by what an administrator asks for."""
 
 from collections.abc import Collection, Iterable
+from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.groups.topic_pattern import PatternError, compiled
 from headrace.transactions.record import TransactionRecord
-from headrace.transactions.states import State
+from headrace.transactions.states import PREPARED, State
 from headrace.wire.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
 
-__all__ = ["TransactionFilter", "list_transactions", "unknown_states"]
+__all__ = [
+    "OpenKind",
+    "OpenTransactions",
+    "TransactionFilter",
+    "list_transactions",
+    "open_transactions",
+    "unknown_states",
+]
 
 _NEVER_HERE: Final = frozenset({"Dead", "PrepareEpochFence"})
 """States of Kafka's that no transactional id of this broker is ever in."""
+
+
+class OpenKind(Enum):
+    """Why a transaction is open."""
+
+    ONGOING = "ongoing"
+    """Its producer has not ended it, and the timeout has not."""
+    TWO_PHASE = "two_phase"
+    """The same, and there is no timeout."""
+    ENDING = "ending"
+    """It is decided, and some partition or group has not been told."""
+
+
+class OpenTransactions(NamedTuple):
+    count: int = 0
+    oldest_age_ms: int = 0
 
 
 class TransactionFilter(NamedTuple):
@@ -52,6 +76,19 @@ def list_transactions(broker: "Broker", wanted: TransactionFilter) -> list[Trans
         and (wanted.duration_ms_min < 0 or _lasts(record, now_ms) > wanted.duration_ms_min)
         and (pattern is None or pattern.matches(transactional_id))
     ]
+
+
+def open_transactions(broker: "Broker") -> dict[OpenKind, OpenTransactions]:
+    """How many of each kind, and for how long."""
+    now_ms = broker.now_ms()
+    found = dict.fromkeys(OpenKind, OpenTransactions())
+    for record in broker.transactions.open_records():
+        kind = OpenKind.TWO_PHASE if record.two_phase else OpenKind.ONGOING
+        if record.state in PREPARED:
+            kind = OpenKind.ENDING
+        count, oldest_age_ms = found[kind]
+        found[kind] = OpenTransactions(count + 1, max(oldest_age_ms, _lasts(record, now_ms)))
+    return found
 
 
 def _lasts(record: TransactionRecord, now_ms: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 
 from headrace.broker import group_lag
 from headrace.doors.http import routes
@@ -133,6 +133,41 @@ def test_lag_is_told_in_records_and_in_seconds(seen_broker, produce, member, scr
     assert found("headrace_group_lag_seconds", **where) == 0
     assert found("headrace_topic_fetched_bytes_total", topic="t") > 700
     assert found("headrace_fetch_response_bytes_count") >= 1
+
+
+def test_transactions_are_told_while_open_and_how_they_ended(seen_broker, scrape):
+    seen_broker.create_topic("t", 2)
+    settings = {"bootstrap.servers": seen_broker.bootstrap, "transactional.id": "x"}
+    producer, heir = Producer(settings), Producer(settings)
+    producer.init_transactions(10)
+    for commit in (True, False, None):
+        producer.begin_transaction()
+        producer.produce("t", b"x", partition=1)
+        assert producer.flush(10) == 0
+        if commit is not None:
+            (producer.commit_transaction if commit else producer.abort_transaction)(10)
+    where = {"topic": "t", "partition": 1}
+    found = scrape(seen_broker)
+    assert found("headrace_transactions_open", state="ongoing") == 1
+    assert found("headrace_transactions_open", state="ending") == 0
+    assert 0 < found("headrace_transaction_oldest_age_seconds", state="ongoing") < MINUTE_S
+    assert found("headrace_transactions_ended_total", outcome="commit") == 1
+    assert found("headrace_transactions_ended_total", outcome="abort") == 1
+    assert found("headrace_log_last_stable_offset", **where) == 4
+    assert found("headrace_log_last_stable_offset_lag", **where) == 1
+    assert found("headrace_log_last_stable_offset", topic="t", partition=0) is None
+    heir.init_transactions(10)
+    with pytest.raises(KafkaException):
+        producer.commit_transaction(10)
+    found = scrape(seen_broker)
+    assert found("headrace_transactions_open", state="ongoing") == 0
+    assert found("headrace_transaction_oldest_age_seconds", state="ongoing") == 0
+    assert found("headrace_transactions_ended_total", outcome="abort") == 2
+    assert found("headrace_transaction_duration_seconds_count") == 3
+    assert found("headrace_transaction_fenced_requests_total") == 1
+    assert found("headrace_transaction_timeouts_total") == 0
+    assert found("headrace_transaction_end_retries_total") == 0
+    assert found("headrace_log_last_stable_offset", **where) is None
 
 
 def test_share_groups_lag_by_what_they_are_not_done_with(seen_broker, produce, scrape, get):

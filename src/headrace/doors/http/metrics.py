@@ -23,6 +23,7 @@ from headrace.doors.http.kafka_exporter import kafka_exporter_families
 from headrace.doors.http.process_metrics import process_families
 from headrace.doors.http.share_metrics import share_families
 from headrace.doors.http.snapshot import Snapshot, take_snapshot
+from headrace.doors.http.transaction_metrics import transaction_families
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode
 
@@ -47,6 +48,7 @@ async def render(broker: "Broker") -> bytes:
         compaction_families(broker),
         group_families(broker, snapshot),
         share_families(broker),
+        transaction_families(broker, snapshot),
         kafka_exporter_families(broker, snapshot),
         process_families(),
     )

@@ -22,6 +22,7 @@ class PartitionSeen(NamedTuple):
     topic: str
     partition: int
     start: int
+    last_stable: int
     high_watermark: int
     end: int
     size_bytes: int
@@ -58,6 +59,7 @@ async def take_snapshot(broker: "Broker") -> Snapshot:
                     topic.name,
                     partition.index,
                     offsets.start,
+                    offsets.last_stable,
                     offsets.high_watermark,
                     offsets.end,
                     partition.log.size_bytes(),
