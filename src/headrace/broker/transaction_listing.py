@@ -37,7 +37,7 @@ class OpenKind(Enum):
 
 
 class OpenTransactions(NamedTuple):
-    count: int = 0
+    transactions: int = 0
     oldest_age_ms: int = 0
 
 
@@ -86,8 +86,8 @@ def open_transactions(broker: "Broker") -> dict[OpenKind, OpenTransactions]:
         kind = OpenKind.TWO_PHASE if record.two_phase else OpenKind.ONGOING
         if record.state in PREPARED:
             kind = OpenKind.ENDING
-        count, oldest_age_ms = found[kind]
-        found[kind] = OpenTransactions(count + 1, max(oldest_age_ms, _lasts(record, now_ms)))
+        transactions, oldest_age_ms = found[kind]
+        found[kind] = OpenTransactions(transactions + 1, max(oldest_age_ms, _lasts(record, now_ms)))
     return found
 
 

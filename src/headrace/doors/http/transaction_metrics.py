@@ -60,7 +60,7 @@ def _open_families(broker: "Broker") -> Iterator[str]:
         "gauge",
         "Transactions that have begun and not ended: ongoing; two_phase, those without a timeout; "
         "ending, those that are decided and not yet told everywhere.",
-        [({"state": kind.value}, kinds[kind].count) for kind in OpenKind],
+        [({"state": kind.value}, kinds[kind].transactions) for kind in OpenKind],
     )
     yield from family(
         "headrace_transaction_oldest_age_seconds",
