@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import headrace
-from headrace.cli import group, local, log, topic
+from headrace.cli import group, local, log, topic, transaction
 from headrace.cli.capacity import capacity
 from headrace.cli.consume import consume
 from headrace.cli.failure import reporting
@@ -21,6 +21,7 @@ app.add_typer(topic.app, name="topic")
 app.command("produce")(produce)
 app.command("consume")(consume)
 app.add_typer(group.app, name="group")
+app.add_typer(transaction.app, name="transaction")
 app.add_typer(log.app, name="log")
 app.command("capacity")(capacity)
 

@@ -6,19 +6,15 @@ What must not enter: how it is shown (`group`), consumer groups (`group_state`).
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from headrace.cli.connection import Connection
 from headrace.cli.failure import Failure
 from headrace.cli.group_state import ABSENT, Group, Member, PartitionState, find_group
 from headrace.cli.offsets import Partition, Range, partitions_of, ranges
+from headrace.cli.plain_brokers import CoordinatorType, check, coordinator, every_broker
 from headrace.cli.plain_requests import UNSUPPORTED, PlainRequests
 from headrace.wire.errors import ErrorCode
-from headrace.wire.messages.k10_find_coordinator import (
-    FindCoordinatorRequest,
-    FindCoordinatorResponse,
-)
 from headrace.wire.messages.k16_list_groups import ListGroupsRequest, ListGroupsResponse
 from headrace.wire.messages.k77_share_group_describe import (
     ShareGroupDescribeMember,
@@ -47,8 +43,6 @@ SHARE: Final = "share"
 
 _TYPES_FILTER_SINCE: Final = 5
 """The version of ListGroups that tells types (KIP-848)."""
-_MANY_KEYS_SINCE: Final = 4
-"""The version of FindCoordinator that takes a list."""
 
 
 def list_share_groups(connection: Connection, admin: "AdminClient") -> list[tuple[str, str]]:
@@ -56,21 +50,19 @@ def list_share_groups(connection: Connection, admin: "AdminClient") -> list[tupl
     Raises Failure."""
     if not connection.is_plain:
         return []
-    described = admin.describe_cluster(request_timeout=connection.timeout_s)
     found = []
-    for node in connection.wait(described, "describe cluster").nodes:
-        with PlainRequests(node.host, node.port, connection.timeout_s) as requests:
-            try:
-                answer = requests.ask(
-                    ListGroupsRequest(types_filter=[SHARE]),
-                    ListGroupsResponse,
-                    version_min=_TYPES_FILTER_SINCE,
-                )
-            except Failure as failure:
-                if failure.reason != UNSUPPORTED:
-                    raise
-                continue
-        _check(answer.error_code, "", "list groups")
+    for requests in every_broker(connection, admin):
+        try:
+            answer = requests.ask(
+                ListGroupsRequest(types_filter=[SHARE]),
+                ListGroupsResponse,
+                version_min=_TYPES_FILTER_SINCE,
+            )
+        except Failure as failure:
+            if failure.reason != UNSUPPORTED:
+                raise
+            continue
+        check(answer.error_code, "", "list groups")
         found += [(group.group_id, group.group_state) for group in answer.groups]
     return found
 
@@ -104,14 +96,14 @@ def alter_share_group(
     asked = AlterShareGroupOffsetsRequest(
         name, [AlterShareGroupOffsetsRequestTopic(topic, parts) for topic, parts in topics.items()]
     )
-    with _coordinator(connection, admin, name) as requests:
+    with coordinator(connection, admin, name, CoordinatorType.GROUP) as requests:
         answer = requests.ask(asked, AlterShareGroupOffsetsResponse)
-    _check(answer.error_code, answer.error_message, f"reset group {name}")
+    check(answer.error_code, answer.error_message, f"reset group {name}")
     for altered in answer.responses:
         for part_answer in altered.partitions:
             what = f"{altered.topic_name}, partition {part_answer.partition_index}"
             try:
-                _check(part_answer.error_code, part_answer.error_message, what)
+                check(part_answer.error_code, part_answer.error_message, what)
             except Failure as failure:
                 yield failure
 
@@ -121,13 +113,13 @@ def _find_share_group(connection: Connection, admin: "AdminClient", name: str) -
     if not connection.is_plain:
         return None
     try:
-        with _coordinator(connection, admin, name) as requests:
+        with coordinator(connection, admin, name, CoordinatorType.GROUP) as requests:
             [group] = requests.ask(
                 ShareGroupDescribeRequest([name]), ShareGroupDescribeResponse
             ).groups
             if group.error_code == ErrorCode.GROUP_ID_NOT_FOUND:
                 return None
-            _check(group.error_code, group.error_message, f"group {name}")
+            check(group.error_code, group.error_message, f"group {name}")
             places = _places(requests, name)
     except Failure as failure:
         if failure.reason != UNSUPPORTED:
@@ -153,22 +145,6 @@ def _partition(at: Partition, place: tuple[int, int] | None, kept: Range | None)
     return PartitionState(*at, start, kept, None, lag if lag >= 0 else None)
 
 
-@contextmanager
-def _coordinator(
-    connection: Connection, admin: "AdminClient", name: str
-) -> Iterator[PlainRequests]:
-    """Of the group. Raises Failure."""
-    described = admin.describe_cluster(request_timeout=connection.timeout_s)
-    node = connection.wait(described, "describe cluster").nodes[0]
-    with PlainRequests(node.host, node.port, connection.timeout_s) as requests:
-        asked = FindCoordinatorRequest(coordinator_keys=[name])
-        found = requests.ask(asked, FindCoordinatorResponse, version_min=_MANY_KEYS_SINCE)
-    [place] = found.coordinators
-    _check(place.error_code, place.error_message, f"group {name}")
-    with PlainRequests(place.host, place.port, connection.timeout_s) as requests:
-        yield requests
-
-
 def _places(requests: PlainRequests, name: str) -> dict[Partition, tuple[int, int]]:
     """Start offset and lag (-1: unknown) of every partition in which the group has begun."""
     asked = DescribeShareGroupOffsetsRequest([DescribeShareGroupOffsetsRequestGroup(name, None)])
@@ -178,7 +154,7 @@ def _places(requests: PlainRequests, name: str) -> dict[Partition, tuple[int, in
         if failure.reason != UNSUPPORTED:
             raise
         return {}
-    _check(group.error_code, group.error_message, f"offsets of group {name}")
+    check(group.error_code, group.error_message, f"offsets of group {name}")
     return {
         (topic.topic_name, partition.partition_index): (partition.start_offset, partition.lag)
         for topic in group.topics
@@ -200,12 +176,3 @@ def _member(member: ShareGroupDescribeMember) -> Member:
         ),
         SHARE,
     )
-
-
-def _check(code: int, message: str | None, what: str) -> None:
-    if code:
-        try:
-            name = ErrorCode(code).name
-        except ValueError:
-            name = f"error {code}"
-        raise Failure(f"{what}: {message or 'refused'} ({name})", reason=name)
