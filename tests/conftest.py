@@ -185,3 +185,33 @@ def until() -> Any:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def read_committed() -> Any:
+    """`read_committed(broker, topic, partition=0)`: the values that librdkafka's readers of
+    committed records get, from the beginning to the end as it is now."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    def read(broker: Any, topic: str, partition: int = 0) -> list[bytes]:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": broker.bootstrap,
+                "group.id": "nobody",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,
+                "log_level": 0,
+            }
+        )
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        values = []
+        with contextlib.closing(consumer):
+            while True:
+                message = consumer.poll(10)
+                assert message is not None, "no end of the partition"
+                if message.error() is not None:
+                    return values
+                values.append(message.value())
+
+    return read

@@ -1,12 +1,20 @@
 """Produce and Fetch as ordinary messages, for a client that writes requests and reads answers.
 
 The broker itself reads and writes these two by hand (`wire.produce`, `wire.fetch`), one way each;
-this is the other way round, declared as all other messages are. Names are Kafka's own.
+this is the other way round, declared as all other messages are. Names are Kafka's own. Produce is
+declared in `wire.messages`, since a client that is published needs it too.
 """
 
 from uuid import UUID
 
 from headrace.wire.apis import ApiKey
+from headrace.wire.messages.k00_produce import (
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceData,
+)
 from headrace.wire.schema import array, blob, int8, int16, int32, int64, message, string, struct
 from headrace.wire.schema import uuid as uuid_
 
@@ -17,61 +25,11 @@ __all__ = [
     "FetchTopic",
     "ForgottenTopic",
     "PartitionProduceData",
+    "PartitionProduceResponse",
     "ProduceRequest",
     "ProduceResponse",
     "TopicProduceData",
 ]
-
-
-@struct
-class PartitionProduceData:
-    index: int = int32()
-    records: bytes | None = blob(nullable=0, default=None)
-
-
-@struct
-class TopicProduceData:
-    name: str = string(until=12)
-    topic_id: UUID | None = uuid_(since=13)
-    partition_data: list[PartitionProduceData] = array(PartitionProduceData)
-
-
-@message(ApiKey.PRODUCE, versions=(3, 13))
-class ProduceRequest:
-    transactional_id: str | None = string(nullable=3, default=None)
-    acks: int = int16(default=-1)
-    timeout_ms: int = int32(default=30_000)
-    topic_data: list[TopicProduceData] = array(TopicProduceData)
-
-
-@struct
-class BatchIndexAndErrorMessage:
-    batch_index: int = int32()
-    batch_index_error_message: str | None = string(nullable=8, default=None)
-
-
-@struct
-class PartitionProduceResponse:
-    index: int = int32()
-    error_code: int = int16()
-    base_offset: int = int64()
-    log_append_time_ms: int = int64(default=-1)
-    log_start_offset: int = int64(since=5, default=-1)
-    record_errors: list[BatchIndexAndErrorMessage] = array(BatchIndexAndErrorMessage, since=8)
-    error_message: str | None = string(since=8, nullable=8, default=None)
-
-
-@struct
-class TopicProduceResponse:
-    name: str = string(until=12)
-    topic_id: UUID | None = uuid_(since=13)
-    partition_responses: list[PartitionProduceResponse] = array(PartitionProduceResponse)
-
-
-@message(ApiKey.PRODUCE, versions=(3, 13))
-class ProduceResponse:
-    responses: list[TopicProduceResponse] = array(TopicProduceResponse)
-    throttle_time_ms: int = int32()
 
 
 @struct

@@ -25,6 +25,8 @@ from headrace.wire import schema
 
 SAMPLES_EACH = 12
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+NO_TIME = -1
+"""On the wire, where kio has None."""
 EDGES = {
     "int8": (-(2**7), 2**7 - 1),
     "int16": (-(2**15), 2**15 - 1),
@@ -109,6 +111,8 @@ def translated(theirs: Any, cls: type) -> Any:
     for field in dataclasses.fields(theirs):
         name = field.name if field.name in fields else f"{field.name}_ms"
         values[name] = translated_value(getattr(theirs, field.name), fields[name].element)
+        if field.metadata.get("kafka_type") == "datetime_i64" and values[name] is None:
+            values[name] = NO_TIME
     return cls(**values)
 
 
@@ -159,7 +163,9 @@ def test_defaults_are_those_of_kafka(api: str, kind: str, cls: type) -> None:
             fields = {f.name: f for f in dataclasses.fields(ours)}
             mine = fields.get(field.name) or fields[f"{field.name}_ms"]
             if field.default is not dataclasses.MISSING:
-                expected = translated_value(field.default, None)
+                expected = translated_value(field.default, mine.metadata["wire"].element)
+                if field.metadata.get("kafka_type") == "datetime_i64" and expected is None:
+                    expected = NO_TIME
                 default = mine.default
                 if default is dataclasses.MISSING:
                     default = mine.default_factory()
