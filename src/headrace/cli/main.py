@@ -4,6 +4,7 @@ A broker should be ready in a moment and small in memory, so its process loads n
 line's library nor Kafka's client. What must not enter: commands.
 """
 
+import gc
 import sys
 
 __all__ = ["main"]
@@ -13,6 +14,7 @@ def main() -> int:
     """Run `headrace` with the process's arguments; returns or exits with `failure.Exit`'s codes."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["serve"]:
+        gc.disable()  # what a start loads stays: nothing to find; `server.serve` enables it again
         from headrace.cli.serve import serve
 
         return serve(arguments[1:])

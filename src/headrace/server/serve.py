@@ -6,6 +6,7 @@ enter: anything a broker inside another process (headrace.testing) would not wan
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
@@ -16,6 +17,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import headrace
+from headrace.doors.kafka.registry import apis
 from headrace.server.config import ServerConfig
 from headrace.server.node import CloseError, Node, StartError
 from headrace.server.standard_streams import say
@@ -38,6 +40,7 @@ def run(config: ServerConfig) -> int:
     )
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _raise_file_limit()
+    _keep_what_is_loaded()
     config = replace(config, data_dir=os.path.abspath(config.data_dir))
     return _runner()(_serve(config))
 
@@ -56,6 +59,13 @@ def _raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _keep_what_is_loaded() -> None:
+    """Code and classes are never garbage: no collection walks them again."""
+    apis()
+    gc.freeze()
+    gc.enable()
 
 
 def _metrics_at(node: Node) -> str:

@@ -16,13 +16,18 @@ For a struct with two numbers, a string and a list the generated pair looks like
         write_ports(out, m.ports)
         out.append(0)
 
+and the constructor, which serves all versions, like this:
+
+    def __init__(self, error_code=default_error_code, ..., ports=_absent):
+        self.error_code = error_code
+        self.ports = default_ports() if ports is _absent else ports
+
 Neighbouring fields of fixed size share one call of `struct`, which is most of the speed. Only
 names and numbers from our own declarations are ever put into the source, never anything received.
 Names made from a field's begin with `_`, `read_`, `write_` or `default_`; no other name does.
 """
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import groupby
 from struct import Struct
@@ -31,7 +36,7 @@ from typing import Any, Final, NamedTuple
 from headrace.wire import primitives
 from headrace.wire.primitives import FIXED, FIXED_READERS, FIXED_WRITERS, Reader, Writer
 
-__all__ = ["LATEST", "StructReader", "Wire", "reader_of", "writer_of"]
+__all__ = ["LATEST", "Field", "StructReader", "Wire", "constructor_of", "reader_of", "writer_of"]
 
 _COMPILED_MAX: Final = 4096
 """(struct, version) pairs kept; all messages in all versions are some hundreds."""
@@ -41,8 +46,7 @@ LATEST: Final = 0x7FFF
 """No version ends here: the field is still part of the newest."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """How one attribute travels. Versions are inclusive; `nullable` is the first that may be null.
 
     `ignorable`: a value other than the default is dropped silently in versions without the field.
@@ -64,11 +68,13 @@ class StructReader(NamedTuple):
     bytes_min: int
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
+    """One attribute of a struct; without a factory, `default` is what each new one gets."""
+
     name: str
     wire: Wire
-    default: Any
-    default_factory: Any
+    default: Any = None
+    default_factory: Callable[[], Any] | None = None
 
     @property
     def default_source(self) -> str:
@@ -82,17 +88,14 @@ class _Field(NamedTuple):
 class _Shape(NamedTuple):
     """The fields of a struct in one version: in line, tagged (by tag), and not there at all."""
 
-    every: list[_Field]
-    inline: list[_Field]
-    tagged: list[_Field]
-    absent: list[_Field]
+    every: tuple[Field, ...]
+    inline: list[Field]
+    tagged: list[Field]
+    absent: list[Field]
 
 
 def _shape(cls: type, version: int) -> _Shape:
-    every = []
-    for f in dataclasses.fields(cls):
-        factory = None if f.default_factory is dataclasses.MISSING else f.default_factory
-        every.append(_Field(f.name, f.metadata["wire"], f.default, factory))
+    every: tuple[Field, ...] = cls.__wire__  # type: ignore[attr-defined]
     present = [f for f in every if f.wire.since <= version <= f.wire.until]
     return _Shape(
         every=every,
@@ -104,7 +107,7 @@ def _shape(cls: type, version: int) -> _Shape:
     )
 
 
-def _runs(fields: list[_Field]) -> Iterator[tuple[str, list[_Field]]]:
+def _runs(fields: list[Field]) -> Iterator[tuple[str, list[Field]]]:
     """Neighbours of fixed size together with their struct code; every other field alone."""
     for fixed, group in groupby(fields, key=lambda f: f.wire.kind in FIXED):
         if fixed:
@@ -192,6 +195,26 @@ def writer_of(cls: type, version: int, flexible: bool) -> Writer:
         f"write_{cls.__name__}_v{version}", "out, m", lines or ["pass"], names
     )
     return write
+
+
+def constructor_of(fields: tuple[Field, ...]) -> Callable[..., None]:
+    """An `__init__` that takes these fields by position or by name, each with its default."""
+    names: dict[str, Any] = {"_absent": object()}
+    parameters = ["self"]
+    lines = []
+    for f in fields:
+        names[f"default_{f.name}"] = f.default_factory or f.default
+        if f.default_factory:
+            parameters.append(f"{f.name}=_absent")
+            value = f"default_{f.name}() if {f.name} is _absent else {f.name}"
+        else:
+            parameters.append(f"{f.name}=default_{f.name}")
+            value = f.name
+        lines.append(f"self.{f.name} = {value}")
+    made: Callable[..., None] = _function(
+        "__init__", ", ".join(parameters), lines or ["pass"], names
+    )
+    return made
 
 
 def _function(name: str, parameters: str, lines: list[str], names: dict[str, Any]) -> Any:

@@ -1,6 +1,6 @@
 """How a Kafka message is declared once, and read and written in each of its versions.
 
-A message is a dataclass whose defaults say how each attribute travels:
+A message is a class whose defaults say how each attribute travels:
 
     @struct
     class LeaveGroupMember:
@@ -17,22 +17,23 @@ A message is a dataclass whose defaults say how each attribute travels:
     request = decode(LeaveGroupRequest, 4, frame, position)
     answer = encode(LeaveGroupResponse(error_code=0), 4)
 
-Attributes stand in the order of the wire. Every one has a default, Kafka's, which is also what
+It is made like a dataclass: attributes are given by position or by name, and compare by value.
+They stand in the order of the wire. Every one has a default, Kafka's, which is also what
 `decode` gives to an attribute that the version does not carry. From which version on a message is
 flexible (compact lengths, tagged fields; KIP-482) follows from its API key.
 
-The functions that do the work are compiled once for each class and version, on first use, by
-`wire.codegen`. What must not enter: any particular message.
+The functions that do the work are compiled once for each class and version, and constructors once
+for each class, on first use, by `wire.codegen`: a start declares two hundred classes and makes an
+instance of few. What must not enter: any particular message.
 """
 
-import dataclasses
 import struct as structs
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar, dataclass_transform, overload
 from uuid import UUID
 
 from headrace.wire.apis import is_flexible
-from headrace.wire.codegen import Wire, reader_of, writer_of
+from headrace.wire.codegen import Field, Wire, constructor_of, reader_of, writer_of
 from headrace.wire.errors import MalformedError
 from headrace.wire.primitives import Body, Reader, Writer
 
@@ -44,6 +45,7 @@ __all__ = [
     "boolean",
     "decode",
     "encode",
+    "fields_of",
     "float64",
     "int8",
     "int16",
@@ -74,10 +76,10 @@ _MESSAGES: Final[dict[type, _Message]] = {}
 
 
 def _field(kind: str, default: Any, element: Any = None, **options: Any) -> Any:
-    metadata = {"wire": Wire(kind, element, **options)}
+    wire = Wire(kind, element, **options)
     if isinstance(default, type):  # list, or the nested class: a fresh one for each message
-        return dataclasses.field(default_factory=default, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return Field("", wire, default_factory=default)
+    return Field("", wire, default)
 
 
 def boolean(*, default: bool = False, **options: Any) -> bool:
@@ -158,7 +160,7 @@ def nested(element: type[T], **options: Any) -> Any:
 @dataclass_transform()
 def struct(cls: type[T]) -> type[T]:
     """Declares what occurs inside messages only."""
-    return _dataclass(cls)
+    return _slotted(cls)
 
 
 @dataclass_transform()
@@ -166,24 +168,33 @@ def message(api_key: int, *, versions: tuple[int, int]) -> Callable[[type[T]], t
     """Declares a request or a response, and the first and last version that it describes."""
 
     def declare(cls: type[T]) -> type[T]:
-        made = _dataclass(cls)
+        made = _slotted(cls)
         _MESSAGES[made] = _Message(api_key, versions)
         return made
 
     return declare
 
 
-def _dataclass(cls: type[T]) -> type[T]:
-    """A slotted dataclass, made in a third of the time: a hundred of them are made at each start.
+def _slotted(cls: type[T]) -> type[T]:
+    """`cls` with a slot for each declared field in the place of the declaration."""
+    body = dict(vars(cls))
+    fields = tuple(
+        value._replace(name=name) for name, value in body.items() if isinstance(value, Field)
+    )
+    for name in (*(field.name for field in fields), "__dict__", "__weakref__"):
+        body.pop(name, None)
+    slots = tuple(field.name for field in fields)
+    body |= {"__slots__": slots, "__match_args__": slots, "__wire__": fields}
+    body |= {"__eq__": _equal, "__hash__": None, "__repr__": _represent}
+    body |= {"__init__": _construct_first, "__qualname__": cls.__qualname__}
+    return type(cls.__name__, cls.__bases__, body)
 
-    The comparison and the representation are shared instead of generated, and a docstring is there
-    so that none is derived from the signature.
-    """
-    cls.__doc__ = cls.__doc__ or cls.__name__
-    cls.__eq__ = _equal  # type: ignore[method-assign]
-    cls.__hash__ = None  # type: ignore[assignment]
-    cls.__repr__ = _represent  # type: ignore[method-assign]
-    return dataclasses.dataclass(slots=True, eq=False, repr=False)(cls)
+
+def _construct_first(one: Any, *values: Any, **named: Any) -> None:
+    """The constructor of every class until it makes its first instance."""
+    cls = type(one)
+    cls.__init__ = constructor_of(cls.__wire__)
+    cls.__init__(one, *values, **named)
 
 
 def _equal(one: Any, other: Any) -> Any:
@@ -195,6 +206,11 @@ def _equal(one: Any, other: Any) -> Any:
 def _represent(one: Any) -> str:
     values = (f"{name}={getattr(one, name)!r}" for name in one.__slots__)
     return f"{type(one).__name__}({', '.join(values)})"
+
+
+def fields_of(cls: type) -> tuple[Field, ...]:
+    """What a message or struct declares, in the order of the wire; empty for any other class."""
+    return getattr(cls, "__wire__", ())
 
 
 def api_key_of(cls: type) -> int:

@@ -265,8 +265,7 @@ def odd_value(rng: random.Random, wire: Wire, version: int) -> Any:
 
 def odd_message(rng: random.Random, cls: type, version: int) -> Any:
     made = cls()
-    for name, field in cls.__dataclass_fields__.items():  # type: ignore[attr-defined]
-        wire = field.metadata["wire"]
+    for name, wire, *_ in schema.fields_of(cls):
         if wire.since <= version <= wire.until and rng.random() < 0.9:
             setattr(made, name, odd_value(rng, wire, version))
     return made

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -37,10 +36,8 @@ def test_a_producer_that_names_its_id_gets_a_new_one(with_broker):
 
 
 def transactional(asker, version, **fields):
-    request = InitProducerIdRequest(
-        transactional_id="x", transaction_timeout_ms=1000, producer_id=-1, producer_epoch=-1
-    )
-    return asker.ask(API, version, replace(request, **fields))
+    plain = {"transactional_id": "x", "transaction_timeout_ms": 1000}
+    return asker.ask(API, version, InitProducerIdRequest(**(plain | fields)))
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -106,7 +106,7 @@ def random_instance(rng: random.Random, cls: type) -> Any:
 
 def translated(theirs: Any, cls: type) -> Any:
     """`theirs`, an instance of a class of kio's, as an instance of our `cls`."""
-    fields = {f.name: f.metadata["wire"] for f in dataclasses.fields(cls)}
+    fields = {f.name: f.wire for f in schema.fields_of(cls)}
     values = {}
     for field in dataclasses.fields(theirs):
         name = field.name if field.name in fields else f"{field.name}_ms"
@@ -160,19 +160,17 @@ def test_defaults_are_those_of_kafka(api: str, kind: str, cls: type) -> None:
     def compare(ours: type, theirs: type) -> None:
         hints = typing.get_type_hints(theirs)
         for field in dataclasses.fields(theirs):
-            fields = {f.name: f for f in dataclasses.fields(ours)}
+            fields = {f.name: f for f in schema.fields_of(ours)}
             mine = fields.get(field.name) or fields[f"{field.name}_ms"]
             if field.default is not dataclasses.MISSING:
-                expected = translated_value(field.default, mine.metadata["wire"].element)
+                expected = translated_value(field.default, mine.wire.element)
                 if field.metadata.get("kafka_type") == "datetime_i64" and expected is None:
                     expected = NO_TIME
-                default = mine.default
-                if default is dataclasses.MISSING:
-                    default = mine.default_factory()
+                default = mine.default_factory() if mine.default_factory else mine.default
                 assert default == expected, (ours, field.name)
             for hint in (hints[field.name], *typing.get_args(hints[field.name])):
                 if dataclasses.is_dataclass(hint):
-                    compare(mine.metadata["wire"].element, hint)
+                    compare(mine.wire.element, hint)
 
     for version in schema.versions_of(cls):
         compare(cls, kio_class(api, kind, version, cls.__name__))

@@ -24,9 +24,9 @@ def all_messages() -> list[type]:
 def filled(cls: type) -> object:
     """An instance with one element in each list."""
     made = cls()
-    for name, field in cls.__dataclass_fields__.items():  # type: ignore[attr-defined]
-        element = field.metadata["wire"].element
-        if field.metadata["wire"].kind == "array":
+    for name, wire, *_ in schema.fields_of(cls):
+        element = wire.element
+        if wire.kind == "array":
             by_kind = {"string": "word", "int8": 1, "int32": 7, "int64": 8}
             if isinstance(element, type):
                 setattr(made, name, [filled(element)])

@@ -4,8 +4,9 @@ Which attributes can hold one is found out once for each class. What must not en
 Fetch, which know their errors without looking.
 """
 
-import dataclasses
 from typing import Any, Final, NamedTuple
+
+from headrace.wire.schema import fields_of
 
 __all__ = ["LOOKED_AT_MAX", "errors_in"]
 
@@ -45,12 +46,12 @@ def _plan(kind: Any) -> _Plan:
 
 
 def _make_plan(kind: type) -> _Plan:
-    wires = {field.name: field.metadata["wire"] for field in dataclasses.fields(kind)}
+    wires = {field.name: field.wire for field in fields_of(kind)}
     return _Plan("error_code" in wires, tuple(name for name in wires if _matters(wires[name])))
 
 
 def _matters(wire: Any) -> bool:
-    if wire.kind != "array" or not dataclasses.is_dataclass(wire.element):
+    if wire.kind != "array" or not fields_of(wire.element):
         return False
     plan = _plan(wire.element)
     return plan.has_code or bool(plan.lists)
