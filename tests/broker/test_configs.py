@@ -23,7 +23,9 @@ def _refusal(overrides: dict[str, str]) -> str:
     return caught.value.message
 
 
-@pytest.mark.parametrize("config", [*TOPIC_CONFIGS.values(), *BROKER_CONFIGS.values()], ids=str)
+@pytest.mark.parametrize(
+    "config", [*TOPIC_CONFIGS.values(), *BROKER_CONFIGS.values()], ids=lambda config: config.name
+)
 def test_every_default_is_valid_and_every_configuration_documented(config):
     config.parse(config.default)
     assert len(config.doc) > 10

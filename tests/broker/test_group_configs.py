@@ -30,7 +30,7 @@ def refusal(rows, values, **broker):
     return asyncio.run(body())
 
 
-@pytest.mark.parametrize("config", GROUP_CONFIGS.values(), ids=str)
+@pytest.mark.parametrize("config", GROUP_CONFIGS.values(), ids=lambda config: config.name)
 def test_every_default_is_valid_and_every_configuration_documented(config):
     config.parse(config.default)
     assert len(config.doc) > 10
