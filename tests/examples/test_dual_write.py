@@ -4,13 +4,15 @@ the program or the broker is killed at."""
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from headrace.testing import running_broker
-from headrace.two_phase import TwoPhaseProducer
+from headrace.two_phase import Fenced, TwoPhaseProducer
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
 from tests.examples import mortal  # noqa: E402 - needs it
@@ -171,6 +173,34 @@ def test_what_the_log_has_lost_is_not_committed_in_the_database(payments):
         log.open(keep_prepared=False)
     payments.run()
     assert payments.rows() == []
+    payments.check()
+
+
+def test_a_second_program_waits_until_the_first_can_decide_nothing(payments, address, until):
+    payments.run()  # makes the tables
+    example = mortal.load_example()
+    with (
+        TwoPhaseProducer(payments.broker.bootstrap, example.OWNER) as log,
+        connect_database(address) as first,
+        connect_database(address) as looking,
+        ThreadPoolExecutor(1) as second,
+    ):
+        first.execute("SELECT pg_advisory_lock(hashtext(%s))", (example.OWNER,))
+        example.recover(first, log)
+        with (
+            mock.patch.object(log, "commit", side_effect=InterruptedError),
+            pytest.raises(InterruptedError),
+        ):
+            example.pay(first, log, payments.ask().partition("=")[0], 1)
+        replacing = second.submit(payments.run)
+        waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: looking.execute(waiting).fetchone() is not None, "the second one to wait")
+        assert not replacing.done()
+        first.close()
+        assert replacing.result(20) == "ended 0"
+        with pytest.raises(Fenced):
+            log.commit()
+    assert payments.rows() == ["1"]
     payments.check()
 
 

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -209,6 +210,22 @@ def test_a_refused_write_breaks_its_transaction_and_no_other(broker, topic, open
     prepared(log, topic, b"3")
     log.commit()
     assert read_committed(broker, topic) == [b"3"]
+
+
+def test_an_interrupted_write_is_no_part_of_a_commit(
+    broker, topic, opened, read_committed, monkeypatch
+):
+    log = opened()
+    log.begin()
+    log.send(topic, b"1", partition=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Requests, "_attempt", mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            log.prepare()
+    with pytest.raises(OutOfTurn, match="broken"):
+        log.commit()
+    log.abort()
+    assert read_committed(broker, topic) == []
 
 
 def test_nothing_is_prepared_without_records_and_nothing_asked_to_commit_it(broker, topic, opened):

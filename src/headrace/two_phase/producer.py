@@ -19,7 +19,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Final
 
-from headrace.two_phase.errors import OutOfTurn, TwoPhaseError
+from headrace.two_phase.errors import OutOfTurn
 from headrace.two_phase.requests import Requests
 from headrace.two_phase.state import PreparedState
 from headrace.wire.apis import ApiKey
@@ -176,7 +176,8 @@ class TwoPhaseProducer:
         return is_decided
 
     def commit(self) -> None:
-        """When it returns, readers of committed records see the transaction."""
+        """When it returns the transaction is committed, and readers of committed records see it,
+        but for partitions that are offline."""
         self._check_place("commit", _Place.OPEN, _Place.PREPARED)
         if self._place is _Place.OPEN:
             self._flush()
@@ -196,7 +197,7 @@ class TwoPhaseProducer:
         try:
             for (topic, partition), records in self._waiting.items():
                 self._write(topic, partition, records)
-        except TwoPhaseError:
+        except BaseException:  # an interrupted write is a hole too
             self._place = _Place.BROKEN
             raise
         finally:
