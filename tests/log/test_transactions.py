@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -97,6 +98,12 @@ class Model:
 @given(st.data())
 @settings(max_examples=80)
 def test_the_table_says_what_all_transactions_together_say(data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transactions, "BLOCK", 2)
+        hold_against_model(data)
+
+
+def hold_against_model(data):
     table, model = Transactions(), Model()
     offset = high_watermark = 0
     for _ in range(data.draw(st.integers(1, 30))):
@@ -140,6 +147,19 @@ def test_the_table_says_what_all_transactions_together_say(data):
     low = data.draw(st.integers(0, offset))
     high = data.draw(st.integers(low, offset))
     assert table.aborted_between(low, high) == model.aborted(low, high)
+
+
+def test_a_reader_far_behind_a_long_transaction_is_answered_quickly():
+    """As many were aborted meanwhile as may be: each of its fetches asks, on the event loop."""
+    table, count = Transactions(), 200_000
+    table.write(1, 0, 1)
+    for at in range(count):
+        table.write(2, 1 + 2 * at, 2 + 2 * at)
+        table.end(2, 2 + 2 * at, commit=False)
+    table.end(1, 1 + 2 * count, commit=True)
+    began_s = time.process_time()
+    assert table.aborted_between(0, 10) == [Aborted(2, first) for first in (1, 3, 5, 7, 9)]
+    assert time.process_time() - began_s < 0.05
 
 
 def test_a_checkpoint_of_version_1_is_read():

@@ -103,7 +103,8 @@ class _Transactions:
 
     def __init__(self, aborted: Aborted) -> None:
         self._aborted: dict[int, list[int]] = {}
-        for producer_id, first_offset in aborted:
+        """First offsets by producer, the next one last."""
+        for producer_id, first_offset in reversed(aborted):
             self._aborted.setdefault(producer_id, []).append(first_offset)
 
     def is_aborted(self, header: BatchHeader) -> bool:
@@ -111,10 +112,11 @@ class _Transactions:
         if not header.attributes & ATTRIBUTE_TRANSACTIONAL:
             return False
         first_offsets = self._aborted.get(header.producer_id, [])
-        begun = [offset for offset in first_offsets if offset <= header.base_offset]
-        if header.attributes & ATTRIBUTE_CONTROL and begun:
-            self._aborted[header.producer_id] = first_offsets[len(begun) :]
-        return bool(begun)
+        is_begun = bool(first_offsets) and first_offsets[-1] <= header.base_offset
+        if header.attributes & ATTRIBUTE_CONTROL:
+            while first_offsets and first_offsets[-1] <= header.base_offset:
+                first_offsets.pop()
+        return is_begun
 
 
 def fill_map(

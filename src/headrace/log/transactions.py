@@ -29,11 +29,15 @@ ABORTED_MAX: Final = 1_000_000
 """Aborted transactions remembered a partition, 32 bytes each. A partition that holds so many takes
 no new transactions until retention has removed some."""
 
+BLOCK: Final = 256
+"""Aborted transactions that a search passes over at once, if all of them begin behind its end: of
+those that end while another one is open, a reader who is far back has to be told of none."""
+
 _COUNT: Final = struct.Struct("<I")
 _HIDDEN: Final = struct.Struct("<qq")
 _OPEN: Final = struct.Struct("<qqq")
 _FIELDS: Final = 4
-_MARKER_AT: Final = 2
+_FIRST_AT, _MARKER_AT, _STABLE_AT = 1, 2, 3
 _NONE_OPEN: Final = 2**63 - 1
 
 
@@ -46,7 +50,7 @@ class _Open(NamedTuple):
 class Transactions:
     """Offsets only ever grow: `write` and `end` are called in the order of the log."""
 
-    __slots__ = ("_aborted", "_ended", "_hidden", "_open", "first_unstable")
+    __slots__ = ("_aborted", "_block_firsts", "_ended", "_hidden", "_open", "first_unstable")
 
     def __init__(self) -> None:
         self._open: dict[int, _Open] = {}
@@ -54,6 +58,8 @@ class Transactions:
         self._ended: deque[tuple[int, int]] = deque()
         """(first offset, marker's offset) of those whose marker is not readable yet."""
         self._aborted = array("q")
+        self._block_firsts = array("q")
+        """The least first offset of each BLOCK of `_aborted`."""
         self._hidden = 0, 0
         """[start, end): markers and aborted records, and nothing else."""
         self.first_unstable = _NONE_OPEN
@@ -98,11 +104,24 @@ class Transactions:
                 # Of the transactions that end later, none begins before this.
                 oldest = next(iter(self._open.values()), None)
                 still_open = marker_offset + 1 if oldest is None else oldest.first
-                self._aborted.extend((producer_id, found.first, marker_offset, still_open))
+                self._remember((producer_id, found.first, marker_offset, still_open))
                 if found.first + found.taken == marker_offset:  # and nobody else wrote meanwhile
                     hides_from = found.first
         start, end = self._hidden
         self._hidden = start if end == hides_from else hides_from, marker_offset + 1
+
+    def _remember(self, fields: tuple[int, int, int, int]) -> None:
+        if len(self._aborted) % (BLOCK * _FIELDS) == 0:
+            self._block_firsts.append(fields[_FIRST_AT])
+        elif fields[_FIRST_AT] < self._block_firsts[-1]:
+            self._block_firsts[-1] = fields[_FIRST_AT]
+        self._aborted.extend(fields)
+
+    def _sum_up_blocks(self) -> None:
+        firsts = self._aborted[_FIRST_AT::_FIELDS]
+        self._block_firsts = array(
+            "q", (min(firsts[at : at + BLOCK]) for at in range(0, len(firsts), BLOCK))
+        )
 
     def committed_end(self, last_stable: int) -> int:
         """Up to where there may be records to hand out to a reader of committed data."""
@@ -123,16 +142,21 @@ class Transactions:
 
     def aborted_between(self, start: int, end: int) -> list[Aborted]:
         """The aborted transactions with records or marker in [start, end), by first offset."""
-        table = self._aborted
-        at = self._first_with_marker_from(start) * _FIELDS
+        table, block_firsts = self._aborted, self._block_firsts
+        at, count = self._first_with_marker_from(start), len(table) // _FIELDS
         found = []
-        while at < len(table):
-            producer_id, first, _, stable = table[at : at + _FIELDS]
+        while at < count:
+            if at % BLOCK == 0 and block_firsts[at // BLOCK] >= end:
+                at += BLOCK
+                if table[(min(at, count) - 1) * _FIELDS + _STABLE_AT] >= end:
+                    break
+                continue
+            producer_id, first, _, stable = table[at * _FIELDS : (at + 1) * _FIELDS]
             if first < end:
                 found.append(Aborted(producer_id, first))
             if stable >= end:
                 break
-            at += _FIELDS
+            at += 1
         found.sort(key=lambda aborted: aborted.first_offset)
         return found
 
@@ -141,6 +165,7 @@ class Transactions:
         count = self._first_with_marker_from(start)
         if count:
             del self._aborted[: count * _FIELDS]
+            self._sum_up_blocks()
 
     def encode(self) -> bytes:
         parts = [_HIDDEN.pack(*self._hidden), _COUNT.pack(len(self._open))]
@@ -169,6 +194,7 @@ class Transactions:
             raise struct.error(f"{count} aborted transactions in {len(data) - position} bytes")
         found._aborted.frombytes(data[position : position + size])
         found._aborted = _little_endian(found._aborted)
+        found._sum_up_blocks()
         return found, position + size
 
     def _first_with_marker_from(self, offset: int) -> int:
