@@ -33,7 +33,6 @@ from headrace.cli.transactions import (
     producers_of,
     with_owners,
 )
-from headrace.transactions.states import State
 
 __all__ = ["app"]
 
@@ -53,7 +52,15 @@ _PRODUCER_HEADINGS: Final = (
     "TRANSACTIONAL ID",
 )
 _HANGING: Final = "(hanging)"
-_STATES: Final = {state.value.lower(): state.value for state in State}
+_STATE_NAMES: Final = (
+    "Empty",
+    "Ongoing",
+    "PrepareCommit",
+    "PrepareAbort",
+    "CompleteCommit",
+    "CompleteAbort",
+)
+_STATES: Final = {name.lower(): name for name in _STATE_NAMES}
 
 
 @app.command("list")
