@@ -35,15 +35,17 @@ from headrace.broker.stats import Stats
 from headrace.broker.stuck_watch import StuckWatch
 from headrace.broker.topics import Topic, Topics
 from headrace.broker.transaction_coordinator import TransactionCoordinator
-from headrace.broker.transaction_end import abort_hanging, end_everywhere
+from headrace.broker.transaction_end import (
+    abort_hanging,
+    end_everywhere,
+    forget_hanging_offsets,
+)
 from headrace.broker.transactional_append import TransactionalAppends
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
 from headrace.log.store import DataDirectoryInUse, LogStore
-from headrace.transactions.record import TopicPartition
 from headrace.transactions.settings import TransactionSettings
-from headrace.transactions.states import AT_REST
 from headrace.wire.errors import RequestError
 
 __all__ = ["Broker", "BrokerOptions", "OpenError"]
@@ -259,13 +261,17 @@ class Broker:
         )
 
     async def _abort_hanging(self) -> None:
-        known: set[tuple[int, TopicPartition]] = {
-            (record.producer_id, pair)
-            for record in self.transactions.records().values()
-            if record.state not in AT_REST
-            for pair in record.partitions
+        known: set[tuple[int, object]] = {
+            (record.producer_id, where)
+            for record in self.transactions.open_records()
+            for where in (*record.partitions, *record.groups)
         }
-        is_known = lambda producer_id, pair: (producer_id, pair) in known  # noqa: E731
+        is_known = lambda producer_id, where: (producer_id, where) in known  # noqa: E731
+        for producer_id, group_id in await forget_hanging_offsets(self.groups, is_known):
+            log.warning(
+                "group %r: offsets of a transaction of producer %d that nobody knew were forgotten",
+                *(group_id, producer_id),
+            )
         for topic, index, producer_id in await abort_hanging(self.topics, is_known):
             log.warning(
                 "%s-%d: a transaction of producer %d that nobody knew was aborted",

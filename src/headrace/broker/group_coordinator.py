@@ -271,10 +271,17 @@ class GroupCoordinator:
             return ()
         return {pair for pending in hosted.pending.values() for pair in pending}
 
+    def pending_producers(self) -> list[tuple[int, str]]:
+        """Producer and group of every transaction that offsets wait for."""
+        return [(who, hosted.group.group_id) for hosted in self._hosted for who in hosted.pending]
+
     async def end_transaction(self, group_id: str, producer_id: int, *, commit: bool) -> None:
         """What the producer's transaction commits for the group counts from now on, durably, or is
         forgotten. Doing it again changes nothing. Raises RequestError COORDINATOR_NOT_AVAILABLE."""
         hosted = self._hosted.find(group_id)
+        if hosted is None and self._hosted.exists(group_id):  # its deletion may still fail
+            code = ErrorCode.COORDINATOR_NOT_AVAILABLE
+            raise RequestError(code, f"group {group_id!r} is being deleted")
         if hosted is not None and (producer_id in hosted.pending or hosted.is_writing):
             await self._hosted.ask(hosted, EndPending(producer_id, commit))
 

@@ -21,7 +21,13 @@ from headrace.transactions.states import State
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.markers import Marker
 
-__all__ = ["COORDINATOR_EPOCH", "abort_hanging", "end_everywhere", "write_marker"]
+__all__ = [
+    "COORDINATOR_EPOCH",
+    "abort_hanging",
+    "end_everywhere",
+    "forget_hanging_offsets",
+    "write_marker",
+]
 
 COORDINATOR_EPOCH: Final = 0
 """One machine coordinates its transactions for ever."""
@@ -86,6 +92,24 @@ async def abort_hanging(
                     log.error("%s-%d: %s", topic.name, partition.index, error.message)
                 else:
                     found.append((topic.name, partition.index, producer.producer_id))
+    return found
+
+
+async def forget_hanging_offsets(
+    groups: GroupCoordinator, is_known: Callable[[int, str], bool]
+) -> Iterable[tuple[int, str]]:
+    """The same for offsets that wait, for ever, for a transaction that is none. Returns (producer
+    id, group) of each."""
+    found = []
+    for producer_id, group_id in groups.pending_producers():
+        if is_known(producer_id, group_id):
+            continue
+        try:
+            await groups.end_transaction(group_id, producer_id, commit=False)
+        except RequestError as error:
+            log.error("group %r: %s", group_id, error.message)
+        else:
+            found.append((producer_id, group_id))
     return found
 
 

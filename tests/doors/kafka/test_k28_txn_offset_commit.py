@@ -1,10 +1,13 @@
+import asyncio
+
 import pytest
 
+from headrace.broker import transaction_coordinator
 from headrace.broker.group_requests import Commit, OffsetToCommit
 from headrace.broker.transaction_requests import End
 from headrace.doors.kafka import k09_offset_fetch
 from headrace.doors.kafka.k28_txn_offset_commit import API
-from headrace.wire.errors import ErrorCode
+from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k09_offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
@@ -105,6 +108,52 @@ def test_a_deleted_group_or_topic_takes_its_pending_offsets_along(with_transacti
         assert await asker.broker.catalog.offsets.load_all() == []
 
     with_transaction(body)
+
+
+def test_a_group_whose_deletion_fails_gets_its_offsets_all_the_same(with_transaction, monkeypatch):
+    async def body(asker, transactor):
+        assert await commit(asker, 3, transactor.fields, (0, 5)) == [0]
+        broker = asker.broker
+        ended = asyncio.Event()
+
+        async def fail(_: str) -> None:
+            await ended.wait()
+            raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, "disk full")
+
+        monkeypatch.setattr(broker.catalog.groups, "delete", fail)
+        monkeypatch.setattr(transaction_coordinator, "RETRY_S", 0.01)
+        deleting = asyncio.ensure_future(broker.groups.delete("g"))
+        while "g" in [group.group_id for group in broker.groups.list()]:
+            await asyncio.sleep(0)
+        ending = asyncio.ensure_future(broker.transactions.end("x", End(transactor.producer, True)))
+        while not broker.stats.transactions.end_retries and not ending.done():
+            await asyncio.sleep(0.001)
+        ended.set()
+        with pytest.raises(RequestError):
+            await deleting
+        await ending
+        assert await fetch(asker, 8, 0) == [(5, 0)]
+
+    with_transaction(body)
+
+
+def test_offsets_of_a_transaction_that_nobody_knows_are_forgotten_at_the_start(
+    with_groups, with_transaction
+):
+    async def first(asker, transactor):
+        assert await commit(asker, 3, transactor.fields, (0, 5)) == [0]
+        stray = [("t", 1, 6, -1, "")]
+        await asker.broker.catalog.pending_offsets.replace("g", 4711, stray)
+        await asker.broker.catalog.pending_offsets.replace("g2", 4711, stray)
+
+    with_transaction(first)
+
+    async def second(asker):
+        assert await fetch(asker, 8, 0, 1) == [(-1, ErrorCode.UNSTABLE_OFFSET_COMMIT), (-1, 0)]
+        pending = await asker.broker.catalog.pending_offsets.load_all()
+        assert [row.offset for row in pending] == [5]
+
+    with_groups(second)
 
 
 @pytest.mark.parametrize("version", [4, 5])
