@@ -1,7 +1,9 @@
 """Looking at transactions from outside: which there are, by what an administrator asks for."""
 
+import asyncio
 from collections.abc import Collection, Iterable
 from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.groups.topic_pattern import PatternError, compiled
@@ -20,6 +22,9 @@ __all__ = [
     "open_transactions",
     "unknown_states",
 ]
+
+IDS_PER_TURN_MAX: Final = 1000
+"""Transactional ids looked at before the event loop gets its turn."""
 
 _NEVER_HERE: Final = frozenset({"Dead", "PrepareEpochFence"})
 """States of Kafka's that no transactional id of this broker is ever in."""
@@ -59,8 +64,9 @@ def unknown_states(names: Iterable[str]) -> list[str]:
     return [name for name in names if name not in known]
 
 
-def list_transactions(broker: "Broker", wanted: TransactionFilter) -> list[TransactionRecord]:
-    """In the order of ids. Raises RequestError INVALID_REGULAR_EXPRESSION."""
+async def list_transactions(broker: "Broker", wanted: TransactionFilter) -> list[TransactionRecord]:
+    """In the order of ids, as each was when its turn came or shortly before. Raises RequestError
+    INVALID_REGULAR_EXPRESSION."""
     pattern = None
     if wanted.pattern:
         try:
@@ -68,14 +74,19 @@ def list_transactions(broker: "Broker", wanted: TransactionFilter) -> list[Trans
         except PatternError as error:
             raise RequestError(ErrorCode.INVALID_REGULAR_EXPRESSION, str(error)) from error
     now_ms = broker.now_ms()
-    return [
-        record
-        for transactional_id, record in sorted(broker.transactions.records().items())
-        if (not wanted.states or record.state.value in wanted.states)
-        and (not wanted.producer_ids or record.producer_id in wanted.producer_ids)
-        and (wanted.duration_ms_min < 0 or _lasts(record, now_ms) > wanted.duration_ms_min)
-        and (pattern is None or pattern.matches(transactional_id))
-    ]
+    found = []
+    for count, record in enumerate(broker.transactions.records().values(), start=1):
+        if (
+            (not wanted.states or record.state.value in wanted.states)
+            and (not wanted.producer_ids or record.producer_id in wanted.producer_ids)
+            and (wanted.duration_ms_min < 0 or _lasts(record, now_ms) > wanted.duration_ms_min)
+            and (pattern is None or pattern.matches(record.transactional_id))
+        ):
+            found.append(record)
+        if count % IDS_PER_TURN_MAX == 0:
+            await asyncio.sleep(0)
+    found.sort(key=attrgetter("transactional_id"))
+    return found
 
 
 def open_transactions(broker: "Broker") -> dict[OpenKind, OpenTransactions]:

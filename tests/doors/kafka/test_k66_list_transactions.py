@@ -1,5 +1,8 @@
+import asyncio
+
 import pytest
 
+from headrace.broker import transaction_listing
 from headrace.broker.transaction_requests import Init
 from headrace.doors.kafka.k66_list_transactions import API
 from headrace.wire.errors import ErrorCode
@@ -25,6 +28,24 @@ def test_filters_let_through_what_they_name(with_transaction, version, filters, 
         answer = await asker.ask(API, version, ListTransactionsRequest(**filters))
         assert (answer.error_code, answer.unknown_state_filters) == (0, [])
         assert [state.transactional_id for state in answer.transaction_states] == expected
+
+    with_transaction(body)
+
+
+def test_many_ids_are_listed_in_turns_of_the_loop(with_transaction, monkeypatch):
+    monkeypatch.setattr(transaction_listing, "IDS_PER_TURN_MAX", 1)
+
+    async def body(asker, _):
+        for name in "cab":
+            await asker.broker.transactions.init(name, Init(1000))
+        listing = asyncio.ensure_future(asker.ask(API, 2, ListTransactionsRequest()))
+        turns = 0
+        while not listing.done():
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns > 4
+        found = [state.transactional_id for state in (await listing).transaction_states]
+        assert found == ["a", "b", "c", "x"]
 
     with_transaction(body)
 

@@ -31,7 +31,7 @@ async def handle(
         request.transactional_id_pattern,
     )
     try:
-        found = list_transactions(context.broker, wanted)
+        found = await list_transactions(context.broker, wanted)
     except RequestError as error:
         return ListTransactionsResponse(error_code=error.code)
     return ListTransactionsResponse(
