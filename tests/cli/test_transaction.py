@@ -19,7 +19,8 @@ HANGING = 4711
 def writer(cli: Cli, broker: RunningBroker) -> Producer:
     """Of transactional id x; it has written to t/1 and not ended its transaction."""
     cli("topic", "create", "t", "-p", "2")
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "x"})
+    settings = {"bootstrap.servers": broker.bootstrap, "transactional.id": "x", "log_level": 0}
+    producer = Producer(settings)
     producer.init_transactions(10)
     producer.begin_transaction()
     producer.produce("t", b"v", partition=1)

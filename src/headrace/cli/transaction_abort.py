@@ -54,7 +54,11 @@ def abort(
     ] = False,
     json_output: Json = False,
 ) -> Exit:
-    """Abort a transaction: by its id, or by partition and producer if it hangs."""
+    """Abort a transaction: by its id, or by partition and producer if it hangs.
+
+    One that was prepared for a decision from outside (two-phase commit) is lost then, whatever is
+    decided there.
+    """
     if transactional_id is not None and partition is None and producer_id is None:
         _abort_id(connection, transactional_id, execute, json_output)
     elif transactional_id is None and partition is not None and producer_id is not None:
