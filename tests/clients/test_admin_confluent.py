@@ -151,11 +151,3 @@ def test_a_producer_makes_the_topic_that_it_needs(broker, admin):
     assert producer.flush(TIMEOUT_S) == 0
     assert delivered == [None]
     assert name in admin.list_topics(timeout=TIMEOUT_S).topics
-
-
-def test_a_transactional_producer_is_told_at_once(broker):
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "x"})
-    with pytest.raises(KafkaException) as caught:
-        producer.init_transactions(TIMEOUT_S)
-    assert caught.value.args[0].fatal()
-    assert "transactions" in caught.value.args[0].str()

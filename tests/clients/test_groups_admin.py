@@ -116,16 +116,6 @@ def test_aiokafka_lists_and_describes(groups):
     asyncio.run(ask())
 
 
-def test_transactional_producer_is_told_at_once_that_there_are_no_transactions(broker):
-    from confluent_kafka import Producer
-
-    config = {"bootstrap.servers": broker.bootstrap, "transactional.id": "x", "log_level": 2}
-    with pytest.raises(KafkaException) as refused:
-        Producer(config).init_transactions(10)
-    assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    assert "transactions" in refused.value.args[0].str()
-
-
 def test_kafka_python_deletes_offsets(groups):
     from kafka import TopicPartition as Partition
     from kafka.admin import KafkaAdminClient
