@@ -3,6 +3,8 @@
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,20 @@ def test_room_is_kept_while_the_catalog_is_open_and_closed(tmp_path: Path) -> No
         assert disk_bytes(tmp_path / "catalog.db-reserve") >= RESERVE_BYTES
 
     asyncio.run(scenario())
+    asyncio.run(scenario())
+
+
+def test_another_process_may_read_the_catalog_while_it_is_open(tmp_path: Path) -> None:
+    read = "import sqlite3, sys; sqlite3.connect(sys.argv[1], uri=True).execute(sys.argv[2])"
+    uri = f"file:{tmp_path}/catalog.db?mode=ro"
+
+    async def scenario() -> None:
+        catalog = await Catalog.open(str(tmp_path))
+        subprocess.run([sys.executable, "-c", read, uri, "SELECT * FROM topics"], check=True)
+        # Truncated under the catalog's map of it, the next change would be a SIGBUS.
+        assert (tmp_path / "catalog.db-shm").stat().st_size >= MAPPED_BYTES
+        await catalog.close()
+
     asyncio.run(scenario())
 
 

@@ -17,6 +17,7 @@ What must not enter: SQL about any subject; that is in the file of the subject.
 
 import asyncio
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -24,7 +25,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
-from headrace.catalog.reserve import MAPPED_BYTES, RESERVE_BYTES, allocate, give_up
+from headrace.catalog.reserve import (
+    MAPPED_BYTES,
+    RESERVE_BYTES,
+    allocate,
+    give_up,
+    hold_allocated,
+)
 from headrace.catalog.schema import CatalogError, prepare
 from headrace.wire.errors import ErrorCode, RequestError
 
@@ -77,6 +84,8 @@ class Writer:
         self._wake = threading.Condition()
         self._closing = False
         self._failed = ""
+        self._mapped_fd: int | None = None
+        """Closed after the connection, never before: see `reserve`."""
         self._thread = threading.Thread(target=self._work, name="headrace-catalog", daemon=True)
         self._opened: asyncio.Future[None] = loop.create_future()
         self._closed: asyncio.Future[None] = loop.create_future()
@@ -132,7 +141,7 @@ class Writer:
             if self._report is not None:
                 self._loop.call_soon_threadsafe(self._report, took_s, len(group), not is_done)
         try:
-            connection.close()
+            self._disconnect(connection)
         except sqlite3.Error as error:
             self._tell(self._closed, CatalogError(f"{self._path} was not closed well: {error}"))
         else:
@@ -153,13 +162,21 @@ class Writer:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             prepare(connection)
-            if not (allocate(f"{self._path}-shm", MAPPED_BYTES) and allocate(room, RESERVE_BYTES)):
+            self._mapped_fd, has_room = hold_allocated(f"{self._path}-shm", MAPPED_BYTES)
+            if not (has_room and allocate(room, RESERVE_BYTES)):
                 _log.warning("catalog %s: the disk is full, another start may fail", self._path)
         except (CatalogError, sqlite3.Error, OSError) as error:
             if connection is not None:
-                connection.close()
+                self._disconnect(connection)
             raise CatalogError(f"cannot use the catalog {self._path}: {error}") from error
         return connection
+
+    def _disconnect(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.close()
+        finally:
+            if self._mapped_fd is not None:
+                os.close(self._mapped_fd)
 
     def _next_group(self) -> list[_Pending[Any]]:
         """What is waiting, at most GROUP_CHANGES_MAX; empty when closed and done."""
