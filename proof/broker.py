@@ -76,7 +76,7 @@ class HeadraceBroker:
                 [
                     *(sys.executable, "-m", "headrace", "serve", "--data", str(self.data)),
                     *("--kafka", f"127.0.0.1:{self.port}", "--durability", self.durability),
-                    *("--http", "off", *settings),
+                    *("--http", "off", "--grpc", "off", *settings),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -26,8 +26,9 @@ settings.load_profile("headrace")
 # A shell that starts the tests with `&` makes them deaf to Ctrl-C, and what they start with them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# Brokers in processes of their own would otherwise all want the default HTTP port.
+# Brokers in processes of their own would otherwise all want the default HTTP and gRPC ports.
 os.environ.setdefault("HEADRACE_HTTP", "off")
+os.environ.setdefault("HEADRACE_GRPC", "off")
 
 READY = re.compile(r"ready on kafka://(?P<address>(?P<host>[^ ]+):(?P<port>\d+))")
 

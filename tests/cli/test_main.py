@@ -125,6 +125,7 @@ def test_the_configuration_can_be_checked_without_serving(spawn: Spawn, tmp_path
         f'data = "{tmp_path}/here"  # {file}',
         'kafka = "localhost:0"  # --kafka',
         'http = "off"  # HEADRACE_HTTP',
+        'grpc = "off"  # HEADRACE_GRPC',
         'durability = "fsync"  # default',
         "",
         "[broker]",

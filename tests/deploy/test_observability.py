@@ -2,9 +2,11 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import yaml
 from confluent_kafka import Consumer, Producer, ShareConsumer
@@ -40,15 +42,26 @@ async def _send_dead_letters(node: Any) -> None:
         await node.broker.dead_letters.send("s", source, 0, [(0, 0, 1)], DeadLetterReason.REJECTED)
 
 
+def _call_and_stumble(door: Any) -> None:
+    """A gRPC call that ends, and a client that does not speak HTTP/2."""
+    with grpc.insecure_channel(str(door)) as channel:
+        channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
+    with socket.create_connection(door, timeout=10) as lost:
+        lost.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while lost.recv(1000):
+            pass
+
+
 @pytest.fixture(scope="module")
 def known() -> set[str]:
     """The sample and family names of a broker that has produced, consumed and refused."""
     import urllib.request
 
-    with running_broker(durability="fsync", http=True) as broker:
+    with running_broker(durability="fsync", http=True, grpc=True) as broker:
         broker.create_topic("t", 1, {"max.message.bytes": "500"})
         broker.create_topic("compacted", 1, {"cleanup.policy": "compact"})
         broker.call(_send_dead_letters)
+        _call_and_stumble(broker.node.grpc_address)
         producer = Producer({"bootstrap.servers": broker.bootstrap})
         producer.produce("t", b"x" * 1000)
         producer.flush(10)

@@ -99,7 +99,7 @@ def test_a_relative_data_directory_in_a_file_is_beside_the_file(
     ("text", "message"),
     [
         ('durabilty = "os"', "unknown key durabilty; did you mean durability?"),
-        ("x = 1", "unknown key x; known: advertise, broker, data, durability, http, kafka, topic"),
+        ("x = 1", "unknown key x; known: advertise, broker, data, durability, grpc, "),
         ("durability = true", 'durability: expected text, such as durability = "fsync|os", got'),
         ('durability = "disk"', 'durability: expected "fsync" or "os", got "disk"'),
         ('data = ""', "data: expected a directory"),
@@ -222,6 +222,28 @@ def test_the_http_door_is_somewhere_or_off(text: str, address: Address | None) -
     config = load({"http": text}, {"HEADRACE_HTTP": "e:1"})
     assert config.http == address
     assert f'http = "{text}"  # --http' in config.lines()
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [("off", None), ("0.0.0.0:0", Address("0.0.0.0", 0))],  # noqa: S104
+)
+def test_the_grpc_door_is_somewhere_or_off(text: str, address: Address | None) -> None:
+    config = load({"grpc": text}, {"HEADRACE_GRPC": "e:1"})
+    assert config.grpc == address
+    assert f'grpc = "{text}"  # --grpc' in config.lines()
+
+
+def test_certificate_and_key_are_files_and_come_together(
+    write_file: WriteFile, tmp_path: Path
+) -> None:
+    file = write_file('grpc_cert = "cert.pem"')
+    config = load({"config": file, "grpc_key": "/key.pem"}, {})
+    assert (config.grpc_cert, config.grpc_key) == (str(tmp_path / "cert.pem"), "/key.pem")
+    assert config.sources["grpc_key"] == "--grpc-key"
+    assert "grpc_key is not set" in refusal({"config": file}, {})
+    alone = refusal({}, {"HEADRACE_GRPC_KEY": "/key.pem"})
+    assert alone.startswith("HEADRACE_GRPC_KEY: TLS needs a certificate and its key")
 
 
 def test_what_is_no_address_of_the_http_door_is_refused() -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from headrace.catalog import catalog as catalog_module
 from headrace.catalog.catalog import Catalog
+from headrace.doors.http2.listener import GrpcListener
 from headrace.doors.kafka.listener import Listener
 from headrace.log.flusher import Flusher
 from headrace.log.local import LocalLog
@@ -24,7 +26,8 @@ from headrace.wire.errors import ErrorCode, RequestError
 
 @pytest.fixture
 def config(tmp_path: Path) -> ServerConfig:
-    return ServerConfig(data_dir=str(tmp_path / "data"), kafka=Address("127.0.0.1", 0))
+    any_port = Address("127.0.0.1", 0)
+    return ServerConfig(data_dir=str(tmp_path / "data"), kafka=any_port, grpc=any_port)
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +59,7 @@ async def start_in_vain(config: ServerConfig, why: str) -> None:
 def test_a_port_in_use_leaves_nothing_open(config: ServerConfig) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        taken = ServerConfig(config.data_dir, Address("127.0.0.1", port))
+        taken = replace(config, kafka=Address("127.0.0.1", port))
         asyncio.run(start_in_vain(taken, f"cannot listen on 127.0.0.1:{port}: Address already"))
     asyncio.run(start_and_stop(config))
 
@@ -110,6 +113,20 @@ def test_whatever_fails_at_the_start_nothing_stays_open(
     asyncio.run(start_and_stop(config))
 
 
+def test_a_certificate_that_is_none_leaves_nothing_open(
+    config: ServerConfig, tmp_path: Path
+) -> None:
+    file = tmp_path / "cert.pem"
+    asyncio.run(start_in_vain(_with_tls(config, file), "cannot serve TLS with .*: No such file"))
+    file.write_text("no certificate")
+    asyncio.run(start_in_vain(_with_tls(config, file), "cannot serve TLS with .*cert.pem"))
+    asyncio.run(start_and_stop(config))
+
+
+def _with_tls(config: ServerConfig, file: Path) -> ServerConfig:
+    return replace(config, grpc_cert=str(file), grpc_key=str(file))
+
+
 def test_a_mistake_at_the_start_is_not_hidden_and_leaves_nothing_open(
     config: ServerConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +141,7 @@ def test_a_mistake_at_the_start_is_not_hidden_and_leaves_nothing_open(
     ("place", "name", "what"),
     [
         (Listener, "close", "the Kafka door"),
+        (GrpcListener, "close", "the gRPC door"),
         (Catalog, "close", "the catalog"),
         (LocalLog, "close", "the logs"),
     ],

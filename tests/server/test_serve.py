@@ -74,6 +74,19 @@ def test_the_http_door_is_named_in_the_ready_line_and_answers(broker_process: An
         assert b"\nheadrace_topics 0\n" in answer.read()
 
 
+def test_the_grpc_door_is_named_in_the_ready_line(broker_process: Any) -> None:
+    process = broker_process("--grpc", "127.0.0.1:0")
+    assert re.search(r", grpc http://127\.0\.0\.1:[1-9]\d*\)\n$", process.lines[0])
+
+
+def test_a_taken_grpc_port_is_named_with_what_to_do(broker_process: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(AssertionError, match="did not start"):
+            broker_process("--grpc", address, data=tmp_path / "data")
+    assert "; set --grpc to another address, or to off\n" in (tmp_path / "data.log").read_text()
+
+
 def test_a_taken_http_port_is_named_with_what_to_do(broker_process: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

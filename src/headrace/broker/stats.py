@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import Counter
 from typing import Final
 
+from headrace.broker.grpc_stats import GrpcStats
 from headrace.log.contract import SyncRound
 from headrace.wire.apis import ApiKey
 
@@ -138,6 +139,7 @@ class Stats:
     """One for a broker."""
 
     def __init__(self) -> None:
+        self.grpc = GrpcStats()
         self.connections = 0
         """Open now."""
         self.connections_accepted = 0

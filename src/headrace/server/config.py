@@ -48,6 +48,7 @@ Durability = Literal["fsync", "os"]
 
 _KAFKA_DEFAULT: Final = Address("127.0.0.1", 9092)
 _HTTP_DEFAULT: Final = Address("127.0.0.1", 9080)
+_GRPC_DEFAULT: Final = Address("127.0.0.1", 9090)
 _KNOWN: Final[Mapping[str, Mapping[str, Config]]] = {
     "broker": BROKER_CONFIGS,
     "topic": TOPIC_CONFIGS,
@@ -66,6 +67,11 @@ class ServerConfig:
     """What clients are told to connect to; None: `kafka`, with the port that was bound."""
     http: Address | None = _HTTP_DEFAULT
     """Where monitoring may ask; port 0 takes a free one; None: nowhere."""
+    grpc: Address | None = _GRPC_DEFAULT
+    """Where gRPC is served; port 0 takes a free one; None: nowhere."""
+    grpc_cert: str | None = None
+    """PEM file with certificate and chain; with it, and `grpc_key`, gRPC is served by TLS only."""
+    grpc_key: str | None = None
     durability: Durability = "fsync"
     node_id: int = 1
     broker: Mapping[str, str] = field(default_factory=dict)
@@ -115,7 +121,17 @@ def load(options: Options, environment: Mapping[str, str]) -> ServerConfig:
             f"{values['kafka'].place}: {config.kafka} listens on every interface, and clients "
             "cannot be told to connect to that; say what they can reach (--advertise HOST:PORT)"
         )
+    _check_tls(config, values)
     return config
+
+
+def _check_tls(config: ServerConfig, values: Mapping[str, Value]) -> None:
+    """Half of what TLS needs would be a door that is open to everybody."""
+    for key, other in (("grpc_cert", "grpc_key"), ("grpc_key", "grpc_cert")):
+        if key in values and other not in values:
+            raise ConfigError(
+                f"{values[key].place}: TLS needs a certificate and its key; {other} is not set"
+            )
 
 
 def _read(values: Mapping[str, Value]) -> ServerConfig:

@@ -18,6 +18,7 @@ Options = Mapping[str, str | Iterable[str]]
 FILE_VARIABLE: Final = "HEADRACE_CONFIG"
 _SETTINGS: Final = {setting.key: setting for setting in SETTINGS}
 _VARIABLES: Final = {setting.variable: setting.key for setting in SETTINGS}
+_PATHS: Final = frozenset({"data", "grpc_cert", "grpc_key"})
 _PREFIXES: Final = {f"HEADRACE_{section.upper()}_": section for section in SECTIONS}
 # The client commands' broker, and what the repository's scripts and tests are told.
 _FOR_OTHERS: Final = frozenset(
@@ -55,7 +56,7 @@ def from_file(path: str) -> dict[str, Value]:
             expected = f'text, such as {key} = "{_SETTINGS[key].placeholder}"'
             raise ConfigError(f"{place}: expected {expected}, got {_kind(found)}")
         else:
-            values[key] = Value(_beside(path, found) if key == "data" else found, path, place)
+            values[key] = Value(_beside(path, found) if key in _PATHS else found, path, place)
     return values
 
 
@@ -85,7 +86,7 @@ def from_options(options: Options) -> dict[str, Value]:
     """The command line, already split: a setting's key to its text, a section to NAME=VALUEs."""
     values: dict[str, Value] = {}
     for key, given in options.items():
-        option = f"--{key}"
+        option = f"--{key}".replace("_", "-")
         if key in SECTIONS:
             for text in [given] if isinstance(given, str) else given:
                 name, equals, value = (part.strip() for part in text.partition("="))
@@ -132,7 +133,7 @@ def _kafka_text(value: object, place: str) -> str:
 
 
 def _beside(path: str, directory: str) -> str:
-    """A relative directory in a file is meant from where the file is."""
+    """A relative path in a file is meant from where the file is."""
     if not directory or directory.startswith("~"):
         return directory
     return os.path.join(os.path.dirname(os.path.abspath(path)), directory)

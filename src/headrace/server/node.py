@@ -11,8 +11,10 @@ from functools import partial
 from headrace.broker.broker import Broker, BrokerOptions, OpenError
 from headrace.broker.parts import CloseError, Parts
 from headrace.doors.http.listener import HttpListener
+from headrace.doors.http2.listener import GrpcListener
 from headrace.doors.kafka.listener import Limits, Listener
 from headrace.server.config import Address, ServerConfig
+from headrace.server.grpc_door import GrpcDoor, TlsError
 
 __all__ = ["CloseError", "Node", "StartError"]
 
@@ -33,6 +35,8 @@ class Node:
         kafka_address: Address,
         http: HttpListener | None,
         http_address: Address | None,
+        grpc: GrpcDoor | None,
+        grpc_address: Address | None,
         parts: Parts,
     ) -> None:
         self.broker = broker
@@ -41,6 +45,8 @@ class Node:
         self.kafka = kafka
         self.kafka_address = kafka_address
         """What was bound, not what is advertised."""
+        self.grpc = grpc
+        self.grpc_address = grpc_address
         self._parts = parts
 
     @classmethod
@@ -72,20 +78,34 @@ class Node:
         kafka = Listener(broker, _limits(broker))
         http = HttpListener(broker) if config.http is not None else None
         http_address = None
+        grpc = _grpc_door(config, broker)
+        grpc_address = None
         if http is not None:
             parts.add("the HTTP door", http.close)
+        if grpc is not None:
+            parts.add("the gRPC door", grpc.close)
         parts.add("the Kafka door", partial(_close_kafka, kafka, http))
         address = await _bind(kafka, config.kafka, "")
         if http is not None and config.http is not None:
             advice = "; set --http to another address, or to off"
             http_address = await _bind(http, config.http, advice)
+        if grpc is not None and config.grpc is not None:
+            advice = "; set --grpc to another address, or to off"
+            grpc_address = await _bind(grpc.listener, config.grpc, advice)
         advertised = config.advertised(address.port)
         broker.advertise(advertised.host, advertised.port)
         kafka.open()
+        if grpc is not None:
+            await grpc.open()
         if http is not None:
             http.routes.is_ready = True
             await http.open()
-        return cls(broker, kafka, address, http, http_address, parts)
+        return cls(broker, kafka, address, http, http_address, grpc, grpc_address, parts)
+
+    @property
+    def grpc_url(self) -> str | None:
+        """The gRPC door as its clients want it, with http or https."""
+        return None if self.grpc is None else f"{self.grpc.scheme}://{self.grpc_address}"
 
     async def stop(self) -> None:
         """Drain the doors, then close the broker: what was acknowledged is on the disk. Idempotent.
@@ -102,7 +122,19 @@ async def _close_kafka(kafka: Listener, http: HttpListener | None) -> None:
     await kafka.close()
 
 
-async def _bind(door: Listener | HttpListener, address: Address, advice: str) -> Address:
+def _grpc_door(config: ServerConfig, broker: Broker) -> GrpcDoor | None:
+    """Raises StartError."""
+    if config.grpc is None:
+        return None
+    try:
+        return GrpcDoor(config, broker.stats.grpc)
+    except TlsError as error:
+        raise StartError(str(error)) from error
+
+
+async def _bind(
+    door: Listener | HttpListener | GrpcListener, address: Address, advice: str
+) -> Address:
     """What was bound. Raises StartError, which ends with `advice`."""
     try:
         return Address(*await door.bind(address.host, address.port))

@@ -68,8 +68,10 @@ def _keep_what_is_loaded() -> None:
     gc.enable()
 
 
-def _metrics_at(node: Node) -> str:
-    return "" if node.http_address is None else f", metrics http://{node.http_address}/metrics"
+def _other_doors(node: Node) -> str:
+    grpc = node.grpc_url and f", grpc {node.grpc_url}"
+    metrics = node.http_address and f", metrics http://{node.http_address}/metrics"
+    return f"{grpc or ''}{metrics or ''}"
 
 
 async def _serve(config: ServerConfig) -> int:
@@ -85,7 +87,7 @@ async def _serve(config: ServerConfig) -> int:
     try:
         say(
             f"headrace {headrace.__version__} ready on kafka://{node.kafka_address} "
-            f"(data {config.data_dir}, durability {config.durability}{_metrics_at(node)})"
+            f"(data {config.data_dir}, durability {config.durability}{_other_doors(node)})"
         )
         await stopping.wait()
         log.info("stopping: draining connections")

@@ -36,12 +36,18 @@ class Setting(NamedTuple):
 
     @property
     def option(self) -> str:
-        return f"--{self.key}"
+        return f"--{self.key}".replace("_", "-")
 
 
 def _read_directory(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError("a directory")
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def _read_file(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError("a file")
     return os.path.abspath(os.path.expanduser(text))
 
 
@@ -51,7 +57,7 @@ def _read_durability(text: str) -> str:
     return text
 
 
-def _read_http(text: str) -> Address | None:
+def _read_door(text: str) -> Address | None:
     if text == "off":
         return None
     try:
@@ -93,8 +99,29 @@ SETTINGS: Final = (
         "http",
         "http",
         "HOST:PORT|off",
-        _read_http,
+        _read_door,
         "serve /metrics, /healthz, /readyz and /groups here (default 127.0.0.1:9080)",
+    ),
+    Setting(
+        "grpc",
+        "grpc",
+        "HOST:PORT|off",
+        _read_door,
+        "serve gRPC here (default 127.0.0.1:9090)",
+    ),
+    Setting(
+        "grpc_cert",
+        "grpc_cert",
+        "FILE",
+        _read_file,
+        "certificate and chain (PEM) with which gRPC is served by TLS; needs --grpc-key",
+    ),
+    Setting(
+        "grpc_key",
+        "grpc_key",
+        "FILE",
+        _read_file,
+        "private key (PEM) of that certificate",
     ),
     Setting(
         "durability",

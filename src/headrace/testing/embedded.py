@@ -39,6 +39,11 @@ class RunningBroker:
         """`http://127.0.0.1:PORT` of a broker that was started with `http`; see there."""
         return f"http://{self.node.http_address}"
 
+    @property
+    def grpc_target(self) -> str:
+        """HOST:PORT of a broker that was started with `grpc`; see there."""
+        return str(self.node.grpc_address)
+
     def call(self, work: Callable[[Node], Coroutine[Any, Any, T]]) -> T:
         """Run `work(node)` on the broker's own loop and return its result."""
         return asyncio.run_coroutine_threadsafe(work(self.node), self._loop).result(STOP_S_MAX)
@@ -61,13 +66,14 @@ def running_broker(
     port: int = 0,
     durability: Literal["fsync", "os"] = "os",
     http: bool = False,
+    grpc: bool = False,
     broker: Mapping[str, str] | None = None,
     topic: Mapping[str, str] | None = None,
 ) -> Iterator[RunningBroker]:
     """A broker on 127.0.0.1, for as long as the context lasts.
 
     `data_dir` None is a temporary directory that goes with the broker; give one to restart on the
-    same data. `http` opens the HTTP door too, on a free port. `broker` and `topic` are Kafka
+    same data. `http` and `grpc` open those doors too, on free ports. `broker` and `topic` are Kafka
     configs by name. Raises StartError.
     """
     with contextlib.ExitStack() as stack:
@@ -77,6 +83,7 @@ def running_broker(
             data_dir=data_dir,
             kafka=Address("127.0.0.1", port),
             http=Address("127.0.0.1", 0) if http else None,
+            grpc=Address("127.0.0.1", 0) if grpc else None,
             durability=durability,
             broker=dict(broker or {}),
             topic=dict(topic or {}),

@@ -29,7 +29,8 @@ def serve_command(data: Path, durability: str) -> Callable[[int], list[str]]:
 
     def command(port: int) -> list[str]:
         serve = ["-m", "headrace", "serve", "--data", str(data), "--kafka", f"127.0.0.1:{port}"]
-        return [*_on_leash(), sys.executable, *serve, "--http", "off", "--durability", durability]
+        serve += ["--http", "off", "--grpc", "off", "--durability", durability]
+        return [*_on_leash(), sys.executable, *serve]
 
     return command
 

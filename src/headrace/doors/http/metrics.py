@@ -19,6 +19,7 @@ from headrace.broker.stats import Stats
 from headrace.doors.http.compaction_metrics import compaction_families
 from headrace.doors.http.exposition import CONTENT_TYPE, family, histograms
 from headrace.doors.http.group_metrics import group_families
+from headrace.doors.http.grpc_metrics import grpc_families
 from headrace.doors.http.kafka_exporter import kafka_exporter_families
 from headrace.doors.http.process_metrics import process_families
 from headrace.doors.http.share_metrics import share_families
@@ -49,6 +50,7 @@ async def render(broker: "Broker") -> bytes:
         group_families(broker, snapshot),
         share_families(broker),
         transaction_families(broker, snapshot),
+        grpc_families(broker.stats.grpc),
         kafka_exporter_families(broker, snapshot),
         process_families(),
     )
