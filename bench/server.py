@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-__all__ = ["Serving", "serving"]
+__all__ = ["Serving", "cpu_s", "serving"]
 
 READY = re.compile(r"ready on kafka://(\S+)")
 START_S_MAX = 30
@@ -35,9 +35,14 @@ class Serving:
 
     def cpu_s(self) -> float:
         """Processor seconds used so far."""
-        with open(f"/proc/{self.process.pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.process.pid)
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds that a process has used so far."""
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager
@@ -49,7 +54,8 @@ def serving(directory: str, durability: str, *options: str) -> Iterator[Serving]
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "headrace", "serve", "--data", data),
-            *("--kafka", "127.0.0.1:0", "--durability", durability, "--http", "off", *options),
+            *("--kafka", "127.0.0.1:0", "--durability", durability),
+            *("--http", "off", "--grpc", "off", *options),
         ],
         stdout=subprocess.PIPE,
         stderr=log,

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from bench.compaction import compaction
 from bench.disk import plain_loop, touch_memory
 from bench.groups import idle_groups, large_group
+from bench.ingest import ingest_streams
 from bench.next_generation import large_next_generation_group
 from bench.one_more import one_more_member
 from bench.raw import Connection, Produced, batch_of, fetch_through, produce, produce_one_by_one
@@ -440,4 +441,5 @@ WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "groups": groups,
     "one-more": one_more,
     "compaction": compaction,
+    "ingest": ingest_streams,
 }
