@@ -1,5 +1,6 @@
 """`headrace serve` as a process: what it says, how soon it is ready, how it ends."""
 
+import os
 import re
 import signal
 import socket
@@ -14,10 +15,8 @@ import headrace
 from headrace.testing.raw_client import RawClient, batch
 from headrace.wire.messages.k18_api_versions import ApiVersionsRequest, ApiVersionsResponse
 
-READY_S_MAX = 1.0
+READY_CPU_S_MAX = 1.0
 STOP_S_MAX = 5.0
-ATTEMPTS = 5
-"""The quickest counts: this machine may be busy with something else."""
 
 
 @pytest.mark.parametrize("durability", ["fsync", "os"])
@@ -39,16 +38,13 @@ def test_two_processes_that_ask_for_any_port_get_their_own(broker_process: Any) 
     assert broker_process().port != broker_process().port
 
 
-def test_it_is_ready_in_well_under_a_second(broker_process: Any) -> None:
-    quickest_s = 60.0
-    for _ in range(ATTEMPTS):
-        began_s = time.monotonic()
-        process = broker_process()
-        quickest_s = min(quickest_s, time.monotonic() - began_s)
-        assert process.stop() == 0
-        if quickest_s < READY_S_MAX:
-            break
-    assert quickest_s < READY_S_MAX
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_it_is_ready_after_well_under_a_second_of_work(broker_process: Any) -> None:
+    """Processor time, since this machine may be busy with something else."""
+    process = broker_process()
+    stat = Path(f"/proc/{process.process.pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = int(stat[11]), int(stat[12])
+    assert (user + system) / os.sysconf("SC_CLK_TCK") < READY_CPU_S_MAX
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
