@@ -32,6 +32,7 @@ from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
 from headrace.broker.share.share_groups import ShareGroups
 from headrace.broker.stats import Stats
+from headrace.broker.streams.ingest import IngestStreams
 from headrace.broker.stuck_watch import StuckWatch
 from headrace.broker.topics import Topic, Topics
 from headrace.broker.transaction_coordinator import TransactionCoordinator
@@ -143,6 +144,7 @@ class Broker:
         self.dead_letters = DeadLetters(self, steady_clock_ms)
         self.steady_ms = steady_clock_ms
         self.share = ShareGroups(self)
+        self.streams = IngestStreams(self)
         self._parts = parts
         group_configs.when_changed(self.groups.settings_changed)
         topics.when_deleted(self._topic_deleted)
@@ -194,6 +196,8 @@ class Broker:
         await broker.transactions.start()
         await broker._abort_hanging()
         parts.add("the batches of transactions", broker.transactional_appends.close)
+        parts.add("the ingest streams", broker.streams.close)
+        await broker.streams.start()
         broker.stuck.start()
         parts.add("the watch for stuck members", broker.stuck.close)
         broker.load_watch.start()

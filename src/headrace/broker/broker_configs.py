@@ -33,6 +33,7 @@ __all__ = [
     "DEAD_LETTER_AUTO_CREATE",
     "DEAD_LETTER_PREFIX",
     "PARTITIONS_PER_TOPIC_MAX",
+    "STREAMS_MAX",
     "STUCK_CONFIG",
     "BrokerConfigs",
 ]
@@ -40,6 +41,7 @@ __all__ = [
 PARTITIONS_PER_TOPIC_MAX: Final = 10_000
 DEAD_LETTER_AUTO_CREATE: Final = "errors.deadletterqueue.auto.create.topics.enable"
 DEAD_LETTER_PREFIX: Final = "errors.deadletterqueue.topic.name.prefix"
+STREAMS_MAX: Final = "headrace.streams.max"
 STUCK_CONFIG: Final = "headrace.group.stuck.ms"
 
 # read_only where the value is read once, at the start.
@@ -116,6 +118,12 @@ _OWN: Final = (
         10_000,
         "Connections at one time; one more is refused.",
         least=1,
+        read_only=True,
+    ),
+    integer(
+        STREAMS_MAX,
+        10_000,
+        "Ingest streams open at one time; one more is refused.",
         read_only=True,
     ),
     integer("node.id", 1, "This broker's number.", read_only=True),

@@ -11,6 +11,7 @@ from headrace.log.contract import (
     AppendDone,
     CleaningDone,
     CleaningState,
+    LastBatch,
     LogConfig,
     LogOffsets,
     ProducerSnapshot,
@@ -70,6 +71,9 @@ class OfflineLog:
 
     def producers(self) -> list[ProducerSnapshot]:
         return []
+
+    def last_batch(self, producer_id: int) -> LastBatch | None:
+        self._refuse()
 
     def size_bytes(self) -> int:
         return 0

@@ -21,6 +21,8 @@ from headrace.broker.configs import (
     lookup,
     text,
 )
+from headrace.broker.elastic_configs import CLOSE_GRACE, ELASTIC_CONFIGS, elastic_rule
+from headrace.broker.streams.router import ElasticRule
 from headrace.log.contract import LogConfig
 from headrace.wire.messages.k32_describe_configs import ConfigType
 
@@ -196,13 +198,14 @@ _ALL: Final = (
         least=1,
     ),
     boolean("unclean.leader.election.enable", False, "Elect replicas that lag.", effect=False),
+    *ELASTIC_CONFIGS,
 )
 
 TOPIC_CONFIGS: Final[dict[str, Config]] = {config.name: config for config in _ALL}
 
 _DEFAULTS: Final = {config.name: config.read(config.default) for config in _ALL}
 
-_RESERVED: Final = frozenset({"headrace.group.durable", "headrace.partitions.elastic"})
+_RESERVED: Final = frozenset({"headrace.group.durable"})
 
 BROKER_NAMES: Final = {
     "cleanup.policy": "log.cleanup.policy",
@@ -222,6 +225,7 @@ BROKER_NAMES: Final = {
     "segment.bytes": "log.segment.bytes",
     "segment.ms": "log.roll.ms",
     "headrace.retain": "headrace.retain",
+    **{config.name: config.name for config in ELASTIC_CONFIGS},
 }
 """Under which name the broker keeps the default of a topic configuration."""
 
@@ -245,6 +249,9 @@ class TopicConfig:
     max_message_bytes: int
     log: LogConfig
     dead_letters_allowed: bool = False
+    elastic: ElasticRule | None = None
+    close_grace_ms: int = 30_000
+    """Of ingest streams that are asked to close."""
 
     @classmethod
     def of(cls, overrides: Mapping[str, str], defaults: Mapping[str, str]) -> "TopicConfig":
@@ -272,4 +279,7 @@ class TopicConfig:
             timestamp_after_max_ms=values["message.timestamp.after.max.ms"],
             index_interval_bytes=values["index.interval.bytes"],
         )
-        return cls(dict(overrides), values["max.message.bytes"], log, values[DEAD_LETTERS_ALLOWED])
+        return cls(
+            *(dict(overrides), values["max.message.bytes"], log, values[DEAD_LETTERS_ALLOWED]),
+            *(elastic_rule(values), values[CLOSE_GRACE]),
+        )

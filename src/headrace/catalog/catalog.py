@@ -18,6 +18,7 @@ from headrace.catalog.offsets import Offsets
 from headrace.catalog.pending_offsets import PendingOffsets
 from headrace.catalog.producer_ids import ProducerIdBlocks
 from headrace.catalog.share_partitions import SharePartitionRows
+from headrace.catalog.streams import StreamRows
 from headrace.catalog.topics import TopicRows
 from headrace.catalog.transactions import TransactionRows
 from headrace.catalog.writer import Report, Writer
@@ -43,6 +44,7 @@ class Catalog:
         self.transactions = TransactionRows(writer)
         self.producer_ids = ProducerIdBlocks(writer)
         self.share_partitions = SharePartitionRows(writer)
+        self.streams = StreamRows(writer)
 
     @classmethod
     async def open(cls, directory: str, report: Report | None = None) -> "Catalog":

@@ -135,6 +135,31 @@ MIGRATIONS: Final = (
 
     CREATE INDEX pending_offsets_by_topic ON pending_offsets (topic);
     """,
+    """
+    -- Partitions of elastic topics that no new ingest stream is routed to.
+    CREATE TABLE retired_partitions (
+        topic_id TEXT NOT NULL REFERENCES topics (id) ON DELETE CASCADE,
+        partition INTEGER NOT NULL,
+        retired_ms INTEGER NOT NULL,
+        PRIMARY KEY (topic_id, partition)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Persistent ingest streams. next_offset (in messages) and next_sequence (in records) are where
+    -- the stream was when this was last written; the log knows better if it knows the producer.
+    CREATE TABLE persistent_streams (
+        stream_id TEXT PRIMARY KEY,
+        topic_id TEXT NOT NULL REFERENCES topics (id) ON DELETE CASCADE,
+        partition INTEGER NOT NULL,
+        producer_id INTEGER NOT NULL UNIQUE,
+        record_type TEXT NOT NULL,
+        next_offset INTEGER NOT NULL,
+        next_sequence INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL,
+        retired_ms INTEGER
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX persistent_streams_by_topic ON persistent_streams (topic_id);
+    """,
 )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "CleaningDone",
     "CleaningState",
     "CorruptLogError",
+    "LastBatch",
     "LogConfig",
     "LogOffsets",
     "PartitionLog",
@@ -153,6 +154,14 @@ class CleaningDone(NamedTuple):
     freed_bytes: int
 
 
+class LastBatch(NamedTuple):
+    """What a producer wrote last. Sequences wrap from 2^31 - 1 to 0."""
+
+    last_sequence: int
+    base_offset: int
+    last_offset: int
+
+
 @dataclass(slots=True)
 class LogConfig:
     """What a topic's configuration means to its logs; replaced whole when it changes."""
@@ -266,6 +275,9 @@ class PartitionLog(Protocol):
         Raises RequestError OFFSET_OUT_OF_RANGE beyond the high watermark."""
 
     def producers(self) -> list[ProducerSnapshot]: ...
+
+    def last_batch(self, producer_id: int) -> LastBatch | None:
+        """None for a producer that the log does not know, or not any more."""
 
     def size_bytes(self) -> int:
         """What the partition takes on the disk."""

@@ -32,6 +32,7 @@ from headrace.log.contract import (
     Appended,
     CleaningDone,
     CleaningState,
+    LastBatch,
     LogConfig,
     LogOffsets,
     ProducerSnapshot,
@@ -410,6 +411,9 @@ class LocalLog:
 
     def producers(self) -> list[ProducerSnapshot]:
         return self.producer_table.snapshots()
+
+    def last_batch(self, producer_id: int) -> LastBatch | None:
+        return self.producer_table.last_batch(producer_id)
 
     def size_bytes(self) -> int:
         return self.segments.size_bytes

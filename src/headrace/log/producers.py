@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from headrace.log.contract import ProducerSnapshot
+from headrace.log.contract import LastBatch, ProducerSnapshot
 from headrace.log.transactions import Transactions
 from headrace.wire.batch import (
     ATTRIBUTE_CONTROL,
@@ -205,6 +205,14 @@ class ProducerTable:
         for producer_id in idle:
             del self._producers[producer_id]
         return len(idle)
+
+    def last_batch(self, producer_id: int) -> LastBatch | None:
+        """What the producer wrote last; None if it is not known."""
+        producer = self._producers.get(producer_id)
+        if producer is None or not producer.batches:
+            return None
+        _, last_sequence, base_offset, last_offset, _ = producer.batches[-1]
+        return LastBatch(last_sequence, base_offset, last_offset)
 
     def snapshots(self) -> list[ProducerSnapshot]:
         return [

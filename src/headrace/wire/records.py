@@ -27,10 +27,12 @@ __all__ = [
     "BatchBuilder",
     "Record",
     "build_batch",
+    "encode_record",
     "first_at_or_after",
     "max_timestamp_record",
     "open_records",
     "read_records",
+    "record_bytes_max",
 ]
 
 Header = tuple[str, bytes | None]
@@ -40,6 +42,9 @@ _CRC: Final = struct.Struct(">I")
 _CRC_POSITION: Final = 17
 _HEADER_BYTES_MIN: Final = 2
 _TIMESTAMP_MAX: Final = (1 << 63) - 1
+_VARINT_BYTES_MAX: Final = 5
+_AROUND_BYTES_MAX: Final = 1 + 5 * _VARINT_BYTES_MAX + 10
+"""Of a record: attributes, five varints, and the timestamp delta."""
 
 
 class Record(NamedTuple):
@@ -151,7 +156,7 @@ def build_batch(
         max_timestamp = append_time_ms
     body = bytearray()
     for delta, record in enumerate(records):
-        body += _encode(record, record.timestamp_ms - base_timestamp, delta)
+        body += encode_record(record, record.timestamp_ms - base_timestamp, delta)
     return bytes(
         _seal(
             compress(codec, bytes(body)),
@@ -180,7 +185,7 @@ class BatchBuilder:
         if not self.records_count:
             self._base_timestamp = self._max_timestamp = record.timestamp_ms
         delta_ms = record.timestamp_ms - self._base_timestamp
-        encoded = _encode(record, delta_ms, self.records_count)
+        encoded = encode_record(record, delta_ms, self.records_count)
         if len(self._body) + len(encoded) > self._room_bytes:
             return False
         self._body += encoded
@@ -310,8 +315,8 @@ def _read_headers(data: bytes, position: int, end: int) -> tuple[tuple[Header, .
     return tuple(headers), position
 
 
-def _encode(record: Record, timestamp_delta_ms: int, offset_delta: int) -> bytearray:
-    """The record with its length before it."""
+def encode_record(record: Record, timestamp_delta_ms: int, offset_delta: int) -> bytearray:
+    """The record with its length before it, as it stands in a batch."""
     out = bytearray(1)  # attributes
     write_varint(out, timestamp_delta_ms)
     write_varint(out, offset_delta)
@@ -325,6 +330,14 @@ def _encode(record: Record, timestamp_delta_ms: int, offset_delta: int) -> bytea
     write_varint(framed, len(out))
     framed += out
     return framed
+
+
+def record_bytes_max(record: Record) -> int:
+    """The most bytes that the record can take in a batch."""
+    size = _AROUND_BYTES_MAX + len(record.key or b"") + len(record.value or b"")
+    for key, value in record.headers:
+        size += 2 * _VARINT_BYTES_MAX + 4 * len(key) + len(value or b"")
+    return size
 
 
 def _write_bytes(out: bytearray, field: bytes | None) -> None:
