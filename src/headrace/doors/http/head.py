@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as a GET needs it (RFC 9112): a request's head in, an answer's bytes out.
+"""HTTP/1.1 as far as a GET or a POST without a body needs it (RFC 9112): a request's head in, an answer's bytes out.
 
 Pure: bytes and meaning, no sockets and no clock (`connection` has those). Requests with a body are
 refused, since nothing here takes one. What must not enter: which paths exist.
@@ -14,7 +14,7 @@ HEAD_BYTES_MAX: Final = 16 * 1024
 """Request line and header fields together; more is answered with 431."""
 
 _END: Final = b"\r\n\r\n"
-_METHODS: Final = frozenset({"GET", "HEAD"})
+_METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 
 
 class BadRequest(Exception):
@@ -32,6 +32,8 @@ class Request(NamedTuple):
     is_head: bool
     """The client wants the answer's head only."""
     keep_alive: bool
+    is_post: bool = False
+    """The client wants something done, by the query alone."""
 
 
 class Answer(NamedTuple):
@@ -43,7 +45,7 @@ class Answer(NamedTuple):
 def read_request(received: bytearray) -> tuple[Request, int] | None:
     """The first request in `received` and how many bytes it takes; None until it is all there.
 
-    Raises BadRequest: 400, 405, 413, 431, 505.
+    Raises BadRequest: 400, 403, 405, 413, 431, 505.
     """
     end = received.find(_END, 0, HEAD_BYTES_MAX)
     if end < 0:
@@ -64,7 +66,9 @@ def read_request(received: bytearray) -> tuple[Request, int] | None:
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no request here has a body")
     if method not in _METHODS:
-        raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are served")
+        raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED, "only GET, HEAD and POST are served")
+    if method == "POST" and "origin" in headers:
+        raise BadRequest(HTTPStatus.FORBIDDEN, "nothing is changed for pages of other sites")
     try:
         split = urlsplit(target)
         query = parse_qs(split.query, max_num_fields=16)
@@ -72,7 +76,10 @@ def read_request(received: bytearray) -> tuple[Request, int] | None:
         raise BadRequest(HTTPStatus.BAD_REQUEST, "the request's target is malformed") from None
     wishes = headers.get("connection", "").lower()
     keep_alive = "close" not in wishes if version == "HTTP/1.1" else "keep-alive" in wishes
-    return Request(unquote(split.path), query, method == "HEAD", keep_alive), end + len(_END)
+    request = Request(
+        unquote(split.path), query, method == "HEAD", keep_alive, is_post=method == "POST"
+    )
+    return request, end + len(_END)
 
 
 def _read_fields(lines: list[str]) -> dict[str, str]:
@@ -96,6 +103,6 @@ def encode(answer: Answer, *, keep_alive: bool, is_head: bool = False) -> bytes:
         f"Connection: {'keep-alive' if keep_alive else 'close'}",
     ]
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        lines.append("Allow: GET, HEAD")
+        lines.append("Allow: GET, HEAD, POST")
     head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
     return head if is_head else head + answer.body

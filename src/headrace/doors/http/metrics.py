@@ -25,6 +25,7 @@ from headrace.doors.http.process_metrics import process_families
 from headrace.doors.http.share_metrics import share_families
 from headrace.doors.http.snapshot import Snapshot, take_snapshot
 from headrace.doors.http.transaction_metrics import transaction_families
+from headrace.doors.http.stream_metrics import stream_families
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode
 
@@ -51,6 +52,7 @@ async def render(broker: "Broker") -> bytes:
         share_families(broker),
         transaction_families(broker, snapshot),
         grpc_families(broker.stats.grpc),
+        stream_families(broker),
         kafka_exporter_families(broker, snapshot),
         process_families(),
     )

@@ -1,4 +1,4 @@
-"""Which path answers what. The broker is asked; nothing here changes anything.
+"""Which path answers what. The broker is asked; only POST /streams/drain changes anything.
 
 /healthz answers 200 while the process lives. /readyz answers 200 when clients are accepted and the
 catalog can be written, else 503; offline partitions are named in it and do not make it 503, since
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from headrace.doors.http.groups import groups_json
 from headrace.doors.http.head import Answer, Request
 from headrace.doors.http.metrics import CONTENT_TYPE, render
+from headrace.doors.http.streams import drain, streams_json
 from headrace.doors.http.topics import topic_json
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SCRAPE_FRESH_S: Final = 1.0
 """For so long a scrape is shown again: however many ask, the work is done once a second."""
 OFFLINE_NAMED_MAX: Final = 100
 
-_INDEX: Final = b"Headrace: /metrics /healthz /readyz /groups /topics?topic=NAME\n"
+_INDEX: Final = b"Headrace: /metrics /healthz /readyz /groups /topics?topic=NAME /streams\n"
 
 
 class Routes:
@@ -44,10 +45,17 @@ class Routes:
             "/readyz": self._readyz,
             "/groups": self._groups,
             "/topics": self._topics,
+            "/streams": self._streams,
         }
 
     async def answer(self, request: Request) -> Answer:
         found = self._paths.get(request.path)
+        if request.path == "/streams/drain":
+            if not request.is_post:
+                return Answer(b"POST it\n", status=HTTPStatus.METHOD_NOT_ALLOWED)
+            return await drain(self._broker, request.query)
+        if request.is_post and found is not None:
+            return Answer(b"this is to be read only\n", status=HTTPStatus.METHOD_NOT_ALLOWED)
         if found is None:
             return Answer(b"not found; there is " + _INDEX[10:], status=HTTPStatus.NOT_FOUND)
         return await found(request)
@@ -95,4 +103,13 @@ class Routes:
         body = await topic_json(self._broker, name)
         if body is None:
             return Answer(b"there is no such topic\n", status=HTTPStatus.NOT_FOUND)
+        return Answer(body, "application/json")
+
+    async def _streams(self, request: Request) -> Answer:
+        """All that are open, those of `?topic=NAME`, or `?stream=ID`."""
+        topic = request.query.get("topic", [None])[0]
+        stream = request.query.get("stream", [None])[0]
+        body = await streams_json(self._broker, topic, stream)
+        if body is None:
+            return Answer(b"there is no such stream\n", status=HTTPStatus.NOT_FOUND)
         return Answer(body, "application/json")

@@ -29,7 +29,7 @@ from headrace.wire.messages.k03_metadata import (
     MetadataResponseTopic,
 )
 
-_INTERNAL: Final = frozenset({"__consumer_offsets", "__transaction_state"})
+_INTERNAL: Final = frozenset({"__consumer_offsets", "__transaction_state", DECISIONS_TOPIC})
 _NO_LEADER: Final = -1
 
 
