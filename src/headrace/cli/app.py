@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import headrace
-from headrace.cli import group, local, log, topic, transaction
+from headrace.cli import group, local, log, streams, topic, transaction
 from headrace.cli.capacity import capacity
 from headrace.cli.consume import consume
 from headrace.cli.failure import reporting
@@ -23,6 +23,7 @@ app.command("consume")(consume)
 app.add_typer(group.app, name="group")
 app.add_typer(transaction.app, name="transaction")
 app.add_typer(log.app, name="log")
+app.add_typer(streams.app, name="streams")
 app.command("capacity")(capacity)
 
 

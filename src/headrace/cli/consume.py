@@ -28,6 +28,7 @@ from headrace.cli.progress import Progress
 from headrace.cli.reading import Reading
 from headrace.cli.records import Received, as_json, as_text, as_value
 from headrace.cli.sharing import share as work_in_share_group
+from headrace.cli.show_stream import show_streams
 from headrace.cli.stopping import stoppable
 
 if TYPE_CHECKING:
@@ -100,6 +101,14 @@ _Share = Annotated[
         "Where a new one begins is its share.auto.offset.reset (`headrace group alter`).",
     ),
 ]
+_ShowStream = Annotated[
+    bool,
+    typer.Option(
+        "--show-stream",
+        help="Show which ingest stream (or idempotent producer) sent each record: "
+        "PRODUCER:EPOCH:SEQUENCE. Not with groups, nor over encrypted connections.",
+    ),
+]
 _Partition = Annotated[
     list[int] | None,
     typer.Option("--partition", "-p", min=0, help="Only this one (repeatable)."),
@@ -122,6 +131,7 @@ def consume(
     group: _Group = None,
     ephemeral: _Ephemeral = False,
     share: _Share = None,
+    show_stream: _ShowStream = False,
     partition: _Partition = None,
     format_: _Format = None,
     json_output: Json = False,
@@ -136,12 +146,19 @@ def consume(
         _check_for_share(start, until, partition)
     if group is not None or ephemeral:
         _check_for_group(start, partition)
+    if show_stream and (group is not None or ephemeral or share is not None):
+        raise Failure("--show-stream is not for groups", Exit.USAGE)
     admin = connection.admin()
     [description] = describe_topics(connection, admin, [topic])
     partitions = _choose(topic, [part.id for part in description.partitions], partition)
     progress = Progress(f"consumed from {topic}", hidden=on_terminal(sys.stdout))
     if share is not None:
         work_in_share_group(connection, topic, share, write, progress, max_)
+        return _told(progress)
+    if show_stream:
+        with stoppable(), progress, suppress(KeyboardInterrupt):
+            bounds = _bounds(connection, admin, partitions, start, stop)
+            show_streams(connection, description, *bounds, write, progress, max_)
         return _told(progress)
     # Closing leaves the group, and commits what was written out.
     with (

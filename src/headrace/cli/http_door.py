@@ -13,9 +13,10 @@ from headrace.server.address import Address
 __all__ = ["ask_door", "not_as_headrace"]
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+REASON_BYTES_MAX: Final = 1000
 
 
-def ask_door(text: str, path: str, what: str, timeout_s: float) -> Any:
+def ask_door(text: str, path: str, what: str, timeout_s: float, method: str = "GET") -> Any:
     """The JSON at `path` of the HTTP door at `text` (HOST:PORT); `what` it is about is for people.
 
     Raises Failure.
@@ -26,10 +27,12 @@ def ask_door(text: str, path: str, what: str, timeout_s: float) -> Any:
         raise Failure(f'--http: expected {expected}, got "{text}"') from None
     door = http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
     try:
-        door.request("GET", path)
+        door.request(method, path)
         answer = door.getresponse()
         body = answer.read(ANSWER_BYTES_MAX)
         if answer.status != http.client.OK:
+            if answer.getheader("Content-Type", "").startswith("text/plain") and body.strip():
+                raise Failure(f"{what}: {body[:REASON_BYTES_MAX].decode(errors='replace').strip()}")
             raise Failure(
                 f"{what}: {address} answers {answer.status} {answer.reason}; "
                 "is that a Headrace broker's HTTP door (headrace serve --http)?"

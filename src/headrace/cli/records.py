@@ -7,6 +7,7 @@ As JSON a record is one object a line, and what `consume --format json` writes,
     timestamp_ms               since the epoch, UTC
     key, value                 text, null, or {"base64": "..."} where the bytes are no UTF-8
     headers                    a list of [name, value]; a value is written like key and value
+    stream                     PRODUCER:EPOCH:SEQUENCE, with `consume --show-stream` only
 
 On the way in `headers` may also be an object, and any other JSON as a key or value stands for its
 own text: {"value": {"delay": 7}} writes the record {"delay":7}.
@@ -25,7 +26,7 @@ Headers = list[tuple[str, bytes | None]]
 
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _KEYS: Final = frozenset(
-    {"topic", "partition", "offset", "timestamp_ms", "key", "value", "headers"}
+    {"topic", "partition", "offset", "timestamp_ms", "key", "value", "headers", "stream"}
 )
 # Control characters could steer the terminal that shows them.
 _VISIBLE: Final = {
@@ -53,6 +54,8 @@ class Received(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    stream: str | None = None
+    """PRODUCER:EPOCH:SEQUENCE, where that was asked for; `-` if it has none."""
 
 
 def from_json(line: bytes) -> Incoming:
@@ -85,6 +88,8 @@ def as_json(record: Received) -> bytes:
         "value": _json_of(record.value),
         "headers": [[name, _json_of(value)] for name, value in record.headers],
     }
+    if record.stream is not None:
+        shown["stream"] = record.stream
     return _ENCODE(shown).encode()
 
 
@@ -101,6 +106,8 @@ def as_text(record: Received) -> bytes:
         _visible(record.key),
         _visible(record.value),
     ]
+    if record.stream is not None:
+        parts.insert(2, record.stream)
     parts += [f"{name}={_visible(value)}".translate(_VISIBLE) for name, value in record.headers]
     return "  ".join(parts).encode()
 

@@ -61,7 +61,8 @@ def _last_offset(found: Slice, last: LastBatch) -> int:
         for name, value in record.headers:
             if name == OFFSET_HEADER and value is not None:
                 return int(value)
-    return last.last_sequence
+        return last.last_sequence
+    raise MalformedError("its last record is not there any more")
 
 
 def _untold(row: PersistentStreamRow, why: str) -> RequestError:

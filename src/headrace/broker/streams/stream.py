@@ -155,7 +155,7 @@ class IngestStream:
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._drained)
-        if self.in_flight_bytes and self.refusal is not None:
+        if self.refusal is not None and self.durable_messages < self.next_offset:
             raise self.refusal
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as a GET or a POST without a body needs it (RFC 9112): a request's head in, an answer's bytes out.
+"""HTTP/1.1 as far as requests without a body need it (RFC 9112): a head in, an answer's bytes out.
 
 Pure: bytes and meaning, no sockets and no clock (`connection` has those). Requests with a body are
 refused, since nothing here takes one. What must not enter: which paths exist.

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
+from headrace.broker.streams.decisions import DECISIONS_TOPIC
 from headrace.broker.topic import Partition, Topic, check_topic_name
 from headrace.doors.kafka.acl_operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
 from headrace.doors.kafka.api import Api, RequestContext
