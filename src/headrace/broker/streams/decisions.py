@@ -4,7 +4,8 @@ DECISIONS_TOPIC, made when the first decision is, holds one JSON object a record
 
     {"time_ms", "action", "topic", "partition" or "partitions", and the numbers it was decided by}
 
-Actions: `bind` (a stream to a partition), `open`, `reopen`, `retire` (partitions), `drain` (asked
+Actions: `bind` (a stream to a partition), `open`, `reopen`, `retire` (partitions),
+`relieve` (a hot one, of some streams), `drain` (asked
 for by an administrator). An event that cannot be written is lost, and counted: nobody waits for it.
 What must not enter: deciding.
 """

@@ -2,6 +2,7 @@
 
 - **retire**: no new stream from this moment, the row, then a close signal to the partition's
   streams. Persistent streams stay, since they are bound for longer than a connection.
+- **relieve**: a close signal to some streams of a hot partition.
 - **open**: retired partitions first (the row goes, then streams may come), then new ones.
 
 A change that fails leaves things as they were; the next look decides again.
@@ -51,7 +52,7 @@ class Elastic:
         if rule is None:
             self.forget(topic.name)
             return
-        loads = [lane.load(now_ms / 1000) for lane in lanes.active()]
+        loads = [lane.load() for lane in lanes.active()]
         watch = self._watches.get(topic.name, Watch())
         watch, decision = review(watch, loads, rule, now_ms)
         self._watches[topic.name] = watch
@@ -60,6 +61,8 @@ class Elastic:
         try:
             if decision.action is Action.OPEN:
                 await self._open(lanes, decision)
+            elif decision.action is Action.RELIEVE:
+                self._relieve(lanes, decision)
             else:
                 await self.retire(lanes, decision.partition, decision.why, _numbers(decision))
         except RequestError as error:
@@ -88,6 +91,26 @@ class Elastic:
         for stream in streams:
             if not stream.kind.persistent:
                 self._ask_to_close(stream)
+
+    def _relieve(self, lanes: Lanes, decision: Decision) -> None:
+        """The slowest of its streams go: one that fills a partition alone would fill the next."""
+        streams = [
+            stream
+            for stream in lanes.all()[decision.partition].streams.values()
+            if not stream.kind.persistent and not stream.is_closing
+        ]
+        streams.sort(key=lambda stream: stream.bytes_per_s)
+        asked = streams[: decision.number]
+        if asked:
+            self._decisions.tell(
+                *("relieve", lanes.topic.name),
+                partition=decision.partition,
+                why=decision.why,
+                streams=len(asked),
+                **_numbers(decision),
+            )
+        for stream in asked:
+            self._ask_to_close(stream)
 
     async def _open(self, lanes: Lanes, decision: Decision) -> None:
         topic = lanes.topic

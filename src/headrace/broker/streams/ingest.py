@@ -192,8 +192,7 @@ class IngestStreams:
                 self._broker.now_ms(),
             )
             lanes = self._lanes(topic)
-            now_s = time.monotonic()
-            loads = [lane.load(now_s) for lane in lanes.active() if lane.partition.is_usable()]
+            loads = [lane.load() for lane in lanes.active() if lane.partition.is_usable()]
             if not loads:
                 raise RequestError(
                     ErrorCode.KAFKA_STORAGE_ERROR, f"every partition of {name!r} is offline"
@@ -332,19 +331,17 @@ class IngestStreams:
 
     # Now and then
 
-    async def look(self, elapsed_s: float) -> None:
+    async def look(self, now_s: float) -> None:
         """One look at what the partitions carry, and what follows for elastic topics."""
         for lanes in list(self._topics.values()):
-            lanes.look(elapsed_s)
-            await self._elastic.review(lanes, time.monotonic_ns() // 1_000_000)
+            lanes.look(now_s)
+            await self._elastic.review(lanes, round(now_s * 1000))
 
     async def _look_for_ever(self) -> None:
-        before_s = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_INTERVAL_S)
-            elapsed_s, before_s = time.monotonic() - before_s, time.monotonic()
             try:
-                await self.look(elapsed_s)
+                await self.look(time.monotonic())
             except Exception:  # one look that fails must not be the last
                 log.exception("looking at what streams' partitions carry failed")
 

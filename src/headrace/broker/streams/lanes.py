@@ -5,7 +5,7 @@ partition, by Kafka producers too. What must not enter: what follows from a load
 """
 
 import math
-from collections import deque
+import time
 from typing import TYPE_CHECKING, Final
 
 from headrace.broker.streams.router import LaneLoad
@@ -24,42 +24,51 @@ class Lane:
     """One partition; made when the first stream of its topic is opened."""
 
     __slots__ = (
-        "_opened_s",
+        "_fresh",
+        "_looked_s",
         "_seen_bytes",
+        "_unseen",
         "bytes_per_s",
         "in_flight_bytes",
         "partition",
         "streams",
     )
 
-    def __init__(self, partition: Partition) -> None:
+    def __init__(self, partition: Partition, now_s: float) -> None:
         self.partition = partition
         self.streams: dict[str, IngestStream] = {}
         self.in_flight_bytes = 0
         """Of its streams, appended and not yet durable."""
         self.bytes_per_s = 0.0
         self._seen_bytes = partition.produced_bytes
-        self._opened_s: deque[float] = deque()
-        """When the streams came that are too young to show in the load."""
+        self._looked_s = now_s
+        self._unseen = 0.0
+        self._fresh: list[float] = []
+        """When those came that were bound since the last look."""
 
     def bind(self, stream: "IngestStream", now_s: float) -> None:
         self.streams[stream.id] = stream
-        self._opened_s.append(now_s)
+        self._fresh.append(now_s)
 
-    def look(self, elapsed_s: float) -> None:
-        """Measure again, `elapsed_s` after the look before."""
+    def look(self, now_s: float) -> None:
+        """Measure again what was written since the look before. Of a stream that was bound in
+        between the new rate shows the share of the time for which it was there."""
+        elapsed_s = max(now_s - self._looked_s, 0.001)
+        newest = 1 - math.exp(-elapsed_s / LOAD_SMOOTHED_S)
         written = self.partition.produced_bytes
-        rate = (written - self._seen_bytes) / max(elapsed_s, 0.001)
+        rate = (written - self._seen_bytes) / elapsed_s
+        self.bytes_per_s += newest * (rate - self.bytes_per_s)
+        self._unseen *= 1 - newest
+        self._unseen += sum(1 - newest * (now_s - at) / elapsed_s for at in self._fresh)
+        self._fresh.clear()
         self._seen_bytes = written
-        self.bytes_per_s += (1 - math.exp(-elapsed_s / LOAD_SMOOTHED_S)) * (rate - self.bytes_per_s)
+        self._looked_s = now_s
 
-    def load(self, now_s: float) -> LaneLoad:
-        while self._opened_s and now_s - self._opened_s[0] > LOAD_SMOOTHED_S:
-            self._opened_s.popleft()
+    def load(self) -> LaneLoad:
         streams = len(self.streams)
-        young = min(len(self._opened_s), streams)
+        unseen = min(self._unseen + len(self._fresh), streams)
         return LaneLoad(
-            self.partition.index, self.bytes_per_s, self.in_flight_bytes, streams, young
+            self.partition.index, self.bytes_per_s, self.in_flight_bytes, streams, unseen
         )
 
 
@@ -75,7 +84,8 @@ class Lanes:
         """By partition number; the topic may have grown."""
         partitions = self.topic.partitions
         if len(partitions) > len(self._lanes):
-            self._lanes += [Lane(partition) for partition in partitions[len(self._lanes) :]]
+            now_s = time.monotonic()
+            self._lanes += [Lane(part, now_s) for part in partitions[len(self._lanes) :]]
         return self._lanes
 
     def active(self) -> list[Lane]:
@@ -84,6 +94,6 @@ class Lanes:
             return self.all()
         return [lane for lane in self.all() if lane.partition.index not in self.retired]
 
-    def look(self, elapsed_s: float) -> None:
+    def look(self, now_s: float) -> None:
         for lane in self.all():
-            lane.look(elapsed_s)
+            lane.look(now_s)

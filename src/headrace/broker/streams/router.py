@@ -3,14 +3,16 @@
 Pure: measurements in, a decision out; no clock, no loop, no log. Two questions:
 
 - `choose`: which active partition is the least loaded? A load is bytes/s (smoothed by whoever
-  measures), plus the queue as if it were to be worked off in QUEUE_WORKED_OFF_S, plus, for streams
-  that came too lately to be measured, what a stream of the topic writes on average. Without the
+  measures), plus the queue as if it were to be worked off in QUEUE_WORKED_OFF_S, plus, as far as
+  streams came too lately to be measured, what a stream of the topic writes on average. Without the
   last a burst of streams would all go where the load was least before the burst.
-- `review`: should partitions be opened, because all active ones have been hot for OPEN_AFTER_MS,
-  or one be retired, because the others could carry everything with IDLE_SHARE of what is hot, for
-  the cool-down? The two thresholds are far apart, so what one decides the other does not undo.
+- `review`: should partitions be opened, because all active ones have been hot for OPEN_AFTER_MS;
+  should a hot one be relieved, because others are cool and it has several streams; or one be
+  retired, because the others could carry everything with IDLE_SHARE of what is hot, for the
+  cool-down? The thresholds are far apart, so what one decides the other does not undo.
 
-A stream is never moved. What must not enter: how a decision is carried out (`elastic`).
+A stream is never moved: to relieve is to ask some to close, and what their producers open next is
+another stream. What must not enter: how a decision is carried out (`elastic`).
 """
 
 import math
@@ -37,6 +39,10 @@ OPEN_INTERVAL_MS: Final = 2_000
 OPEN_TARGET_SHARE: Final = 0.7
 """Of what is hot, is what opening aims at for each partition."""
 IDLE_SHARE: Final = 0.4
+COOL_SHARE: Final = 0.5
+"""Of what the hottest partition carries, is so little that the coldest should take some of it."""
+RELIEVE_INTERVAL_MS: Final = 8_000
+"""Between two times that streams are asked to close: the first must show in the load."""
 
 
 class LaneLoad(NamedTuple):
@@ -47,8 +53,9 @@ class LaneLoad(NamedTuple):
     queue_bytes: int
     """Appended by streams and not yet durable."""
     streams: int
-    young: int
-    """Of these, opened too lately to show in bytes_per_s."""
+    unseen: float
+    """How much of them bytes_per_s does not show yet: 1.0 for one that was opened just now, and
+    less and less as the smoothed rate takes it in."""
 
     @property
     def weight(self) -> float:
@@ -59,7 +66,7 @@ class LaneLoad(NamedTuple):
 class Choice(NamedTuple):
     partition: int
     weight: float
-    """Of the partition chosen, with what is expected of its young streams."""
+    """Of the partition chosen, with what is expected of streams that were not measured yet."""
     heaviest: float
     """The greatest such weight of all that could have been chosen."""
 
@@ -78,13 +85,15 @@ class Action(Enum):
     """More partitions, `number` of them: retired ones first, then new ones."""
     RETIRE = "retire"
     """The coldest gets no new streams."""
+    RELIEVE = "relieve"
+    """`number` streams of a hot one are asked to close."""
 
 
 class Decision(NamedTuple):
     action: Action
     number: int
     partition: int
-    """The one to retire; -1 when some are to be opened."""
+    """The one to retire or relieve; -1 when some are to be opened."""
     why: str
     active: int
     bytes_per_s: float
@@ -106,9 +115,9 @@ class Watch(NamedTuple):
 def choose(loads: Sequence[LaneLoad]) -> Choice:
     """The least loaded of `loads`, which must not be empty; of equals the one with the fewest
     streams, then the first."""
-    grown = sum(load.streams - load.young for load in loads)
-    usual = sum(load.bytes_per_s for load in loads) / grown if grown > 0 else 0.0
-    weights = [load.weight + load.young * usual for load in loads]
+    seen = sum(load.streams - load.unseen for load in loads)
+    usual = sum(load.bytes_per_s for load in loads) / max(seen, 1.0)
+    weights = [load.weight + load.unseen * usual for load in loads]
     least = min(
         range(len(loads)),
         key=lambda number: (weights[number], loads[number].streams, loads[number].partition),
@@ -123,7 +132,7 @@ def review(
     watch = _watched(watch, loads, rule, now_ms)
     decision = _bounds(loads, rule) or _opening(watch, loads, rule, now_ms)
     if decision is None:
-        decision = _retiring(watch, loads, rule, now_ms)
+        decision = _relieving(watch, loads, rule, now_ms) or _retiring(watch, loads, rule, now_ms)
     if decision is None:
         return watch, None
     return Watch(changed_ms=now_ms), decision
@@ -163,6 +172,25 @@ def _opening(
     wanted = math.ceil(total / (rule.hot_bytes_per_s * OPEN_TARGET_SHARE)) - len(loads)
     count = max(1, min(wanted, len(loads), room))  # at most doubled at a time
     return _decision(Action.OPEN, count, -1, "all active partitions are hot", loads)
+
+
+def _relieving(
+    watch: Watch, loads: Sequence[LaneLoad], rule: ElasticRule, now_ms: int
+) -> Decision | None:
+    if watch.changed_ms is not None and now_ms - watch.changed_ms < RELIEVE_INTERVAL_MS:
+        return None
+    hottest = max(loads, key=lambda load: load.weight)
+    coldest = _coldest(loads).weight
+    if (
+        hottest.weight < rule.hot_bytes_per_s
+        or coldest > hottest.weight * COOL_SHARE
+        or hottest.streams < 2
+    ):
+        return None
+    mean = sum(load.weight for load in loads) / len(loads)
+    share = min(1 - mean / hottest.weight, 0.5)
+    number = max(1, math.floor(hottest.streams * share))
+    return _decision(Action.RELIEVE, number, hottest.partition, "hot, while others are cool", loads)
 
 
 def _retiring(

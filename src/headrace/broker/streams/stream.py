@@ -175,6 +175,11 @@ class IngestStream:
     # What the broker uses
 
     @property
+    def bytes_per_s(self) -> float:
+        """On average since it was opened."""
+        return self.bytes * 1000 / max(self._now_ms() - self.kind.opened_ms, 1)
+
+    @property
     def is_settled(self) -> bool:
         """Nothing is under way: what is durable is all there is."""
         return not self.in_flight_bytes
