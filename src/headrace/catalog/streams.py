@@ -40,13 +40,21 @@ class StreamRows:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
-    async def insert(self, row: PersistentStreamRow, rows_max: int) -> None:
-        """Raises RequestError POLICY_VIOLATION if there are `rows_max` already,
-        UNKNOWN_TOPIC_OR_PARTITION if the topic was deleted."""
+    async def insert(self, row: PersistentStreamRow, rows_max: int, retired_before_ms: int) -> None:
+        """If there are `rows_max` already, those retired before then make room.
+
+        Raises RequestError: POLICY_VIOLATION if that is not enough, UNKNOWN_TOPIC_OR_PARTITION if
+        the topic was deleted.
+        """
         values = (*_values(row), row.retired_ms)
 
         def change(db: sqlite3.Connection) -> None:
             (count,) = db.execute("SELECT count(*) FROM persistent_streams").fetchone()
+            if count >= rows_max:
+                deleted = db.execute(
+                    "DELETE FROM persistent_streams WHERE retired_ms < ?", (retired_before_ms,)
+                )
+                count -= deleted.rowcount
             if count >= rows_max:
                 raise RequestError(
                     ErrorCode.POLICY_VIOLATION, f"there are {count} persistent streams already"
@@ -96,19 +104,13 @@ class StreamRows:
         await self._writer.run(change)
 
     async def retire(self, stream_id: str, now_ms: int) -> None:
-        """End it for good; the row stays until `delete_retired`."""
+        """End it for good; the row stays until its room is needed."""
 
         def change(db: sqlite3.Connection) -> None:
             db.execute(
                 "UPDATE persistent_streams SET retired_ms = ? WHERE stream_id = ?",
                 (now_ms, stream_id),
             )
-
-        await self._writer.run(change)
-
-    async def delete_retired(self, before_ms: int) -> None:
-        def change(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM persistent_streams WHERE retired_ms < ?", (before_ms,))
 
         await self._writer.run(change)
 

@@ -74,7 +74,7 @@ def test_a_head_in_pieces_is_put_together(dial):
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
-        (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"),
+        (b"PUT /metrics HTTP/1.1\r\n\r\n", b"405"),
         (b"\x16\x03\x01 a client that speaks TLS \r\n\r\n", b"400"),
         (b"GET /" + b"a" * 2 * HEAD_BYTES_MAX, b"431"),
     ],

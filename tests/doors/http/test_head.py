@@ -58,7 +58,7 @@ def test_the_client_says_whether_the_connection_stays(head, keep_alive):
         (b"GET / HTTP/1.1\r\nname : x\r\n\r\n", 400),
         (b"GET http://[ HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/2.0\r\n\r\n", 505),
-        (b"POST / HTTP/1.1\r\n\r\n", 405),
+        (b"PUT / HTTP/1.1\r\n\r\n", 405),
         (b"GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", 413),
         (b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 413),
         (b"G" * HEAD_BYTES_MAX, 431),

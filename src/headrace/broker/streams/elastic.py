@@ -94,13 +94,13 @@ class Elastic:
 
     def _relieve(self, lanes: Lanes, decision: Decision) -> None:
         """The slowest of its streams go: one that fills a partition alone would fill the next."""
-        streams = [
+        staying = [
             stream
             for stream in lanes.all()[decision.partition].streams.values()
             if not stream.kind.persistent and not stream.is_closing
         ]
-        streams.sort(key=lambda stream: stream.bytes_per_s)
-        asked = streams[: decision.number]
+        staying.sort(key=lambda stream: stream.bytes_per_s)
+        asked = staying[: min(decision.number, len(staying) // 2)]
         if asked:
             self._decisions.tell(
                 *("relieve", lanes.topic.name),

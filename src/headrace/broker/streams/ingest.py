@@ -26,6 +26,7 @@ from headrace.broker.streams.persistent import SAVE_INTERVAL_S, PersistentStream
 from headrace.broker.streams.router import choose
 from headrace.broker.streams.stream import IngestStream, Position, StreamKind
 from headrace.broker.topic import Topic
+from headrace.catalog.streams import PersistentStreamRow
 from headrace.wire.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class IngestStreams:
         create = asyncio.get_running_loop().create_task
         self._tasks = [
             create(self._look_for_ever(), name="streams: loads"),
-            create(self._save_for_ever(), name="streams: positions"),
+            create(self._save_for_ever(await self._persistent.load()), name="streams: positions"),
         ]
 
     async def close(self) -> None:
@@ -345,12 +346,12 @@ class IngestStreams:
             except Exception:  # one look that fails must not be the last
                 log.exception("looking at what streams' partitions carry failed")
 
-    async def _save_for_ever(self) -> None:
-        step = self._persistent.catch_up
+    async def _save_for_ever(self, loaded: list[PersistentStreamRow]) -> None:
+        step = partial(self._persistent.catch_up, loaded)
         while True:
             try:
                 await step()
             except RequestError as error:
                 log.warning("positions of persistent streams were not saved: %s", error.message)
             await asyncio.sleep(SAVE_INTERVAL_S)
-            step = self._persistent.save_open
+            step = partial(self._persistent.save_open)

@@ -59,7 +59,7 @@ class Lane:
         rate = (written - self._seen_bytes) / elapsed_s
         self.bytes_per_s += newest * (rate - self.bytes_per_s)
         self._unseen *= 1 - newest
-        self._unseen += sum(1 - newest * (now_s - at) / elapsed_s for at in self._fresh)
+        self._unseen += sum(1 - newest * min((now_s - at) / elapsed_s, 1.0) for at in self._fresh)
         self._fresh.clear()
         self._seen_bytes = written
         self._looked_s = now_s

@@ -8,7 +8,6 @@ offset that is answered is the last.
 What must not enter: routing, limits of open streams (`ingest`).
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -52,6 +51,7 @@ class PersistentStreams:
                 *(kind.record_type, 0, 0, kind.opened_ms),
             ),
             PERSISTENT_STREAMS_MAX,
+            self._now_ms() - RETIRED_KEPT_MS,
         )
         self.add(stream)
 
@@ -103,7 +103,7 @@ class PersistentStreams:
             self._saved.pop(stream.id, None)
 
     async def save_open(self) -> None:
-        """Write where those are that have moved; forget those retired long ago."""
+        """Write where those are that have moved."""
         moved = [
             stream
             for stream in self._live.values()
@@ -111,20 +111,22 @@ class PersistentStreams:
         ]
         for start in range(0, len(moved), PAGE_ROWS):
             await self._save([s for s in moved[start : start + PAGE_ROWS] if s.is_settled])
-        await self._rows.delete_retired(self._now_ms() - RETIRED_KEPT_MS)
 
-    async def catch_up(self) -> None:
-        """After a start: bring every row up to what its log knows."""
-        after = ""
-        while rows := await self._rows.page(after, PAGE_ROWS):
-            after = rows[-1].stream_id
+    async def load(self) -> list[PersistentStreamRow]:
+        """The first of those that `catch_up` is for. Raises RequestError."""
+        return await self._rows.page("", PAGE_ROWS)
+
+    async def catch_up(self, rows: list[PersistentStreamRow]) -> None:
+        """After a start: bring every row up to what its log knows, beginning with these."""
+        while rows:
             behind = []
             for row in rows:
                 position = await self._behind(row)
                 if position is not None:
                     behind.append((row.stream_id, *position))
-            await self._rows.save(behind)
-            await asyncio.sleep(0)
+            if behind:
+                await self._rows.save(behind)
+            rows = await self._rows.page(rows[-1].stream_id, PAGE_ROWS)
 
     async def _behind(self, row: PersistentStreamRow) -> Position | None:
         topic = self._topics.by_id.get(row.topic_id)
@@ -139,6 +141,8 @@ class PersistentStreams:
         return None if is_same or row.stream_id in self._live else position
 
     async def _save(self, streams: list[IngestStream]) -> None:
+        if not streams:
+            return
         positions = [
             (stream.id, stream.durable_messages, stream.next_sequence) for stream in streams
         ]
