@@ -98,6 +98,9 @@ def header(sequence: int, records: int = 2, epoch: int = 0) -> BatchHeader:
     return peek(built)
 
 
+HOLE = header(0)._replace(producer_id=-1, records_count=0)
+
+
 @pytest.mark.parametrize(
     ("headers", "log_start", "faults"),
     [
@@ -110,6 +113,8 @@ def header(sequence: int, records: int = 2, epoch: int = 0) -> BatchHeader:
         ([header(8)], 0, 1),
         ([header(8)], 100, 0),
         ([header(2**31 - 2), header(0)], 100, 0),
+        ([header(0), HOLE, header(4)], 0, 0),
+        ([header(0), HOLE, header(4, epoch=1), header(6, epoch=0)], 0, 1),
     ],
 )
 def test_gaps_repeats_and_disorder_are_faults(

@@ -52,6 +52,18 @@ def test_a_retried_batch_returns_its_first_offset_within_the_window():
     log.refuses(header(1, 0, 3, 3), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
 
 
+def test_the_last_batch_of_a_producer_is_known_until_it_is_forgotten():
+    log = Written()
+    log.append(header(1, 0, 0, 3))
+    log.append(header(2, 0, 0))
+    log.append(header(1, 0, 3, 2))
+    assert log.table.last_batch(1) == (4, 4, 5)
+    decoded, _ = ProducerTable.decode(log.table.encode())
+    assert decoded.last_batch(1) == (4, 4, 5)
+    log.table.forget_idle(EXPIRY_MS)
+    assert log.table.last_batch(1) is None
+
+
 def test_a_retry_must_have_the_same_length():
     log = Written()
     log.append(header(1, 0, 0, 3))

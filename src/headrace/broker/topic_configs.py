@@ -201,7 +201,9 @@ _ALL: Final = (
     *ELASTIC_CONFIGS,
 )
 
-TOPIC_CONFIGS: Final[dict[str, Config]] = {config.name: config for config in _ALL}
+TOPIC_CONFIGS: Final[dict[str, Config]] = {
+    config.name: config for config in sorted(_ALL, key=lambda config: config.name)
+}
 
 _DEFAULTS: Final = {config.name: config.read(config.default) for config in _ALL}
 

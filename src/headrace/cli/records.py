@@ -107,7 +107,7 @@ def as_text(record: Received) -> bytes:
         _visible(record.value),
     ]
     if record.stream is not None:
-        parts.insert(2, record.stream)
+        parts.insert(2, record.stream.translate(_VISIBLE))
     parts += [f"{name}={_visible(value)}".translate(_VISIBLE) for name, value in record.headers]
     return "  ".join(parts).encode()
 

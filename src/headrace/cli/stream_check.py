@@ -48,10 +48,15 @@ class StreamCheck:
         self.faults_count = 0
         self.anonymous_records = 0
         """Without a producer id: nothing can be told of them."""
+        self.compacted: set[int] = set()
+        """Partitions of which compaction has removed batches: gaps are none there."""
 
     def add(self, partition: int, header: BatchHeader, *, log_start: int) -> None:
         """`log_start` is the partition's first offset."""
         if header.attributes & ATTRIBUTE_CONTROL:
+            return
+        if not header.records_count and header.producer_id < 0:
+            self.compacted.add(partition)
             return
         if header.producer_id < 0:
             self.anonymous_records += header.records_count
@@ -60,13 +65,13 @@ class StreamCheck:
         seen = self.streams.get(key)
         if seen is None:
             seen = self.streams[key] = Seen(header)
-            if header.base_sequence and not log_start:
+            if header.base_sequence and not log_start and partition not in self.compacted:
                 self._fault(partition, header, f"begins with sequence {header.base_sequence}")
         elif header.producer_epoch < seen.epoch:
             self._fault(partition, header, f"epoch {header.producer_epoch} after {seen.epoch}")
         else:
             expected = seen.next_sequence if header.producer_epoch == seen.epoch else 0
-            if header.base_sequence != expected:
+            if header.base_sequence != expected and partition not in self.compacted:
                 self._fault(
                     partition, header, f"sequence {header.base_sequence}, expected {expected}"
                 )

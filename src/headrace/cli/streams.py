@@ -5,7 +5,7 @@ With --json one object a line, with these keys:
     list      as `/streams` of the HTTP door has them
     describe  the same, of one stream
     drain     asked (how many streams were asked to close)
-    verify    topic, partitions, streams, records, anonymous_records, faults,
+    verify    topic, partitions, streams, records, anonymous_records, compacted_partitions, faults,
               and before it one line for each fault: partition, producer_id, offset, what
 
 `list`, `describe` and `drain` ask the broker's HTTP door; `verify` reads the log as any Kafka
@@ -141,6 +141,7 @@ def verify(connection: Connection, topic: Topic, json_output: Json = False) -> E
         "streams": len(check.streams),
         "records": sum(seen.records for seen in check.streams.values()),
         "anonymous_records": check.anonymous_records,
+        "compacted_partitions": len(check.compacted),
         "faults": check.faults_count,
     }
     if json_output:
@@ -161,6 +162,9 @@ def _tell(told: dict[str, Any]) -> None:
     )
     if told["anonymous_records"]:
         print(f"{count_text(told['anonymous_records'], 'record')} more without a producer id")
+    if told["compacted_partitions"]:
+        compacted = count_text(told["compacted_partitions"], "partition")
+        print(f"{compacted} with batches that compaction removed: gaps there cannot be told")
 
 
 def _read(

@@ -24,8 +24,8 @@ from headrace.doors.http.kafka_exporter import kafka_exporter_families
 from headrace.doors.http.process_metrics import process_families
 from headrace.doors.http.share_metrics import share_families
 from headrace.doors.http.snapshot import Snapshot, take_snapshot
-from headrace.doors.http.transaction_metrics import transaction_families
 from headrace.doors.http.stream_metrics import stream_families
+from headrace.doors.http.transaction_metrics import transaction_families
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode
 
