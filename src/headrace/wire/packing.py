@@ -14,6 +14,7 @@ header: `batch`. What must not enter: where values come from, compression.
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import chain, repeat
 from typing import Final
 
@@ -85,11 +86,20 @@ class _Heads(dict[int, bytes]):
 
 _SIZES: Final = _Sizes()
 _HEADS: Final = tuple(_Heads(delta_bytes) for delta_bytes in (1, 2, 3))
-_DELTAS: Final = tuple(_varint(number) + _NULL_KEY for number in range(_SECTION))
-_LOW_DELTAS: Final = tuple(
-    bytes((number << 1 & 0x7F | 0x80, number >> 6 & 0x7F | 0x80)) for number in range(_SECTION)
-)
-"""The first two of three bytes."""
+
+
+@cache
+def _deltas() -> tuple[bytes, ...]:
+    """By a record's number. Made when first needed: it takes milliseconds."""
+    return tuple(_varint(number) + _NULL_KEY for number in range(_SECTION))
+
+
+@cache
+def _low_deltas() -> tuple[bytes, ...]:
+    """The first two of three bytes."""
+    return tuple(
+        bytes((number << 1 & 0x7F | 0x80, number >> 6 & 0x7F | 0x80)) for number in range(_SECTION)
+    )
 
 
 def pack_values(
@@ -115,7 +125,7 @@ def pack_values(
             chain.from_iterable(
                 zip(
                     map(_HEADS[2].__getitem__, sizes),
-                    _LOW_DELTAS,
+                    _low_deltas(),
                     repeat(third),
                     map(_SIZES.__getitem__, sizes),
                     values[start:stop],
@@ -141,7 +151,7 @@ def _short_sections(
                 chain.from_iterable(
                     zip(
                         map(heads.__getitem__, sizes),
-                        _DELTAS[start:stop] if start else _DELTAS,
+                        _deltas()[start:stop] if start else _deltas(),
                         map(_SIZES.__getitem__, sizes),
                         values[start:stop],
                         strict=False,

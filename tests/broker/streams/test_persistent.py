@@ -196,3 +196,33 @@ def test_after_a_kill_every_acknowledged_message_is_there_once(tmp_path: Path, r
         assert await place.values() == [*expected, b"the next"]
 
     run(body)
+
+
+def test_who_gives_up_while_resuming_leaves_nothing_open(run: Any) -> None:
+    async def body(place: Any) -> None:
+        stream, _ = await place.create()
+        stream.append([b"x"])
+        resuming = asyncio.create_task(place.resume(stream.id))
+        while stream.refusal is None:
+            await asyncio.sleep(0)
+        resuming.cancel()
+        await asyncio.gather(resuming, return_exceptions=True)
+        stream.close()
+        assert not place.streams.by_id
+        again, _ = await place.resume(stream.id)
+        assert again.next_offset == 1
+
+    run(body)
+
+
+def test_offsets_are_told_by_the_log_after_the_sequence_has_wrapped(run: Any) -> None:
+    async def body(place: Any) -> None:
+        stream, _ = await place.create()
+        stream.next_sequence, stream.next_offset = 2**31 - 2, 2**31 - 2
+        stream.append([b"a", b"b", b"c", b"d"])
+        await stream.drain()
+        row = await place.broker.catalog.streams.get(stream.id)
+        log = place.broker.topics.partition("t", 0).log
+        assert await recovered_position(log, row) == (2**31 + 2, 2)
+
+    run(body)

@@ -117,13 +117,33 @@ class IngestStreams:
         Raises RequestError: RESOURCE_NOT_FOUND, INVALID_REQUEST for another `record_type` than it
         was created with.
         """
-        return await self._changes.run(self._resume(stream_id, owner, client, record_type))
+        async with self._names.hold(stream_id):
+            row = await self._persistent.find(stream_id)
+            if row.record_type != record_type:
+                raise RequestError(
+                    ErrorCode.INVALID_REQUEST,
+                    f"stream {stream_id} takes {row.record_type!r}, not {record_type!r}",
+                )
+            position = await self._persistent.take(row)
+            with self._admitted():
+                topic = self._broker.topics.get_by_id(row.topic_id)
+                kind = StreamKind(
+                    *(stream_id, row.producer_id, client, record_type, True), self._broker.now_ms()
+                )
+                lane = self._lanes(topic).all()[row.partition]
+                stream = self._bind(kind, lane, owner, position)
+                self._persistent.add(stream)
+        self.flow.opened["resume"] += 1
+        return stream
 
     async def retire(self, stream_id: str, topic: str | None = None) -> None:
         """End a persistent stream for good; `topic` must be its own if it is given.
 
         Raises RequestError: RESOURCE_NOT_FOUND, also if it was retired before, INVALID_REQUEST.
         """
+        await self._changes.run(self._retire(stream_id, topic))
+
+    async def _retire(self, stream_id: str, topic: str | None) -> None:
         async with self._names.hold(stream_id):
             row = await self._persistent.find(stream_id)
             if topic is not None and self._broker.topics.by_id[row.topic_id].name != topic:
@@ -216,28 +236,6 @@ class IngestStreams:
             heaviest_bytes_per_s=round(choice.heaviest),
             active_partitions=len(loads),
         )
-        return stream
-
-    async def _resume(
-        self, stream_id: str, owner: StreamOwner, client: str, record_type: str
-    ) -> IngestStream:
-        async with self._names.hold(stream_id):
-            row = await self._persistent.find(stream_id)
-            if row.record_type != record_type:
-                raise RequestError(
-                    ErrorCode.INVALID_REQUEST,
-                    f"stream {stream_id} takes {row.record_type!r}, not {record_type!r}",
-                )
-            position = await self._persistent.take(row)
-            with self._admitted():
-                topic = self._broker.topics.get_by_id(row.topic_id)
-                kind = StreamKind(
-                    *(stream_id, row.producer_id, client, record_type, True), self._broker.now_ms()
-                )
-                lane = self._lanes(topic).all()[row.partition]
-                stream = self._bind(kind, lane, owner, position)
-                self._persistent.add(stream)
-        self.flow.opened["resume"] += 1
         return stream
 
     @contextlib.contextmanager
