@@ -52,6 +52,15 @@ def _call_and_stumble(door: Any) -> None:
             pass
 
 
+class _Door:
+    def durable(self, messages: int) -> None: ...
+    def failed(self, error: Exception) -> None: ...
+
+
+async def _open_stream(node: Any) -> None:
+    await node.broker.streams.open("t", _Door())
+
+
 @pytest.fixture(scope="module")
 def known() -> set[str]:
     """The sample and family names of a broker that has produced, consumed and refused."""
@@ -62,6 +71,7 @@ def known() -> set[str]:
         broker.create_topic("compacted", 1, {"cleanup.policy": "compact"})
         broker.call(_send_dead_letters)
         _call_and_stumble(broker.node.grpc_address)
+        broker.call(_open_stream)
         producer = Producer({"bootstrap.servers": broker.bootstrap})
         producer.produce("t", b"x" * 1000)
         producer.flush(10)

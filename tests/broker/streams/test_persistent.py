@@ -202,11 +202,13 @@ def test_who_gives_up_while_resuming_leaves_nothing_open(run: Any) -> None:
     async def body(place: Any) -> None:
         stream, _ = await place.create()
         stream.append([b"x"])
+        settled, stream.settled = stream.settled, asyncio.Event().wait  # not for a long time
         resuming = asyncio.create_task(place.resume(stream.id))
         while stream.refusal is None:
             await asyncio.sleep(0)
         resuming.cancel()
         await asyncio.gather(resuming, return_exceptions=True)
+        stream.settled = settled
         stream.close()
         assert not place.streams.by_id
         again, _ = await place.resume(stream.id)
