@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from headrace.broker.broker_configs import STUCK_CONFIG, BrokerConfigs
+from headrace.broker.broker_configs import STUCK_CONFIG, TOKEN_CLIENTS, BrokerConfigs
 from headrace.broker.compaction import keep_compacted
 from headrace.broker.coordination_configs import BALANCE_CONFIG
 from headrace.broker.dead_letters import DeadLetters
@@ -34,6 +34,7 @@ from headrace.broker.share.share_groups import ShareGroups
 from headrace.broker.stats import Stats
 from headrace.broker.streams.ingest import IngestStreams
 from headrace.broker.stuck_watch import StuckWatch
+from headrace.broker.tokens import ClientsFileError, Tokens, read_clients
 from headrace.broker.topics import Topic, Topics
 from headrace.broker.transaction_coordinator import TransactionCoordinator
 from headrace.broker.transaction_end import (
@@ -52,6 +53,8 @@ from headrace.wire.errors import RequestError
 __all__ = ["Broker", "BrokerOptions", "OpenError"]
 
 log = logging.getLogger("headrace.broker")
+
+_OBSTACLES = (DataDirectoryInUse, CatalogError, ClientsFileError, RequestError)
 
 
 class OpenError(Exception):
@@ -145,6 +148,8 @@ class Broker:
         self.steady_ms = steady_clock_ms
         self.share = ShareGroups(self)
         self.streams = IngestStreams(self)
+        clients = configs.text(TOKEN_CLIENTS)
+        self.tokens = Tokens(read_clients(clients) if clients else None, time.time)
         self._parts = parts
         group_configs.when_changed(self.groups.settings_changed)
         topics.when_deleted(self._topic_deleted)
@@ -160,7 +165,7 @@ class Broker:
                 await parts.close()
             if isinstance(error, OSError):
                 raise OpenError(_obstacle(options.data_dir, error)) from error
-            if isinstance(error, DataDirectoryInUse | CatalogError | RequestError):
+            if isinstance(error, _OBSTACLES):
                 raise OpenError(str(error)) from error
             raise
 

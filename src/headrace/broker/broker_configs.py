@@ -35,6 +35,7 @@ __all__ = [
     "PARTITIONS_PER_TOPIC_MAX",
     "STREAMS_MAX",
     "STUCK_CONFIG",
+    "TOKEN_CLIENTS",
     "BrokerConfigs",
 ]
 
@@ -43,6 +44,7 @@ DEAD_LETTER_AUTO_CREATE: Final = "errors.deadletterqueue.auto.create.topics.enab
 DEAD_LETTER_PREFIX: Final = "errors.deadletterqueue.topic.name.prefix"
 STREAMS_MAX: Final = "headrace.streams.max"
 STUCK_CONFIG: Final = "headrace.group.stuck.ms"
+TOKEN_CLIENTS: Final = "headrace.token.clients"  # noqa: S105 - the name of a file
 
 # read_only where the value is read once, at the start.
 _OWN: Final = (
@@ -84,6 +86,13 @@ _OWN: Final = (
         DEAD_LETTER_PREFIX,
         "dlq.",
         "How the name of every dead-letter topic of share groups must begin; empty: as it likes.",
+    ),
+    text(
+        TOKEN_CLIENTS,
+        "",
+        "File of ID:SECRET lines: who gets tokens for the gRPC door at /oidc/v1/token of the HTTP "
+        "door; empty: everybody, and streams need none.",
+        read_only=True,
     ),
     long(
         STUCK_CONFIG,

@@ -94,6 +94,18 @@ _ALL: Final = (
         effect=False,
         kind=ConfigType.LIST,
     ),
+    text(
+        "headrace.ingest.dead.letter.topic",
+        "",
+        "Where records go that ingest streams bring and headrace.ingest.validation refuses; empty: "
+        "a bad record ends its stream. The rules of errors.deadletterqueue.* hold for it.",
+    ),
+    boolean(
+        "headrace.ingest.validation",
+        False,
+        "Whether records of ingest streams are looked at: JSON must parse, protobuf must fit the "
+        "stream's descriptor.",
+    ),
     boolean(
         "headrace.retain",
         False,
@@ -226,6 +238,8 @@ BROKER_NAMES: Final = {
     "retention.ms": "log.retention.ms",
     "segment.bytes": "log.segment.bytes",
     "segment.ms": "log.roll.ms",
+    "headrace.ingest.dead.letter.topic": "headrace.ingest.dead.letter.topic",
+    "headrace.ingest.validation": "headrace.ingest.validation",
     "headrace.retain": "headrace.retain",
     **{config.name: config.name for config in ELASTIC_CONFIGS},
 }
@@ -254,6 +268,8 @@ class TopicConfig:
     elastic: ElasticRule | None = None
     close_grace_ms: int = 30_000
     """Of ingest streams that are asked to close."""
+    ingest_validation: bool = False
+    ingest_dead_letter_topic: str = ""
 
     @classmethod
     def of(cls, overrides: Mapping[str, str], defaults: Mapping[str, str]) -> "TopicConfig":
@@ -284,4 +300,6 @@ class TopicConfig:
         return cls(
             *(dict(overrides), values["max.message.bytes"], log, values[DEAD_LETTERS_ALLOWED]),
             *(elastic_rule(values), values[CLOSE_GRACE]),
+            ingest_validation=values["headrace.ingest.validation"],
+            ingest_dead_letter_topic=values["headrace.ingest.dead.letter.topic"],
         )

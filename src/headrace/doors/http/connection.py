@@ -5,11 +5,12 @@ What must not enter: what a path answers (`routes`), how a head is read (`head`)
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from headrace.doors.http.head import (
+    BODY_BYTES_MAX,
     HEAD_BYTES_MAX,
     Answer,
     BadRequest,
@@ -25,15 +26,20 @@ __all__ = ["HttpConnection", "Respond"]
 
 log = logging.getLogger("headrace.http")
 
+REQUEST_BYTES_MAX: Final = HEAD_BYTES_MAX + BODY_BYTES_MAX
+
 Respond = Callable[[Request], Awaitable[Answer]]
 
 
 class HttpConnection(asyncio.Protocol):
     """Made by the listener for every client; ends by its own timers at the latest."""
 
-    def __init__(self, listener: "HttpListener", respond: Respond) -> None:
+    def __init__(
+        self, listener: "HttpListener", respond: Respond, bodies: Container[str] = ()
+    ) -> None:
         self._listener = listener
         self._respond = respond
+        self._bodies = bodies
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
         self._answering: asyncio.Task[None] | None = None
@@ -55,7 +61,7 @@ class HttpConnection(asyncio.Protocol):
         if not self._received and self._answering is None:
             self._limit(self._listener.limits.head_s, self._on_late_head)
         self._received += data
-        if len(self._received) > HEAD_BYTES_MAX and self._transport is not None:
+        if len(self._received) > REQUEST_BYTES_MAX and self._transport is not None:
             self._transport.pause_reading()
         self._next()
 
@@ -89,7 +95,7 @@ class HttpConnection(asyncio.Protocol):
         if transport.is_closing():
             return
         try:
-            found = read_request(self._received)
+            found = read_request(self._received, self._bodies)
         except BadRequest as refused:
             self._end(refused.status, refused.why)
             return
@@ -97,7 +103,7 @@ class HttpConnection(asyncio.Protocol):
             return
         request, size = found
         del self._received[:size]
-        if len(self._received) <= HEAD_BYTES_MAX:
+        if len(self._received) <= REQUEST_BYTES_MAX:
             transport.resume_reading()
         self._stop_timer()
         self._answering = asyncio.get_running_loop().create_task(self._answer(request))

@@ -1,17 +1,29 @@
-"""HTTP/1.1 as far as requests without a body need it (RFC 9112): a head in, an answer's bytes out.
+"""HTTP/1.1 as far as requests with a small body or none need it (RFC 9112).
 
-Pure: bytes and meaning, no sockets and no clock (`connection` has those). Requests with a body are
-refused, since nothing here takes one. What must not enter: which paths exist.
+Pure: bytes and meaning, no sockets and no clock (`connection` has those). Bodies have
+a Content-Length, and come to paths that take one. What must not enter: which paths exist.
 """
 
+from collections.abc import Container, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-__all__ = ["HEAD_BYTES_MAX", "Answer", "BadRequest", "Request", "encode", "read_request"]
+__all__ = [
+    "BODY_BYTES_MAX",
+    "HEAD_BYTES_MAX",
+    "Answer",
+    "BadRequest",
+    "Request",
+    "encode",
+    "read_request",
+]
 
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Request line and header fields together; more is answered with 431."""
+BODY_BYTES_MAX: Final = 16 * 1024
+"""More is answered with 413."""
 
 _END: Final = b"\r\n\r\n"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST"})
@@ -33,7 +45,10 @@ class Request(NamedTuple):
     """The client wants the answer's head only."""
     keep_alive: bool
     is_post: bool = False
-    """The client wants something done, by the query alone."""
+    """The client wants something done."""
+    headers: Mapping[str, str] = MappingProxyType({})
+    """By names in lower case."""
+    body: bytes = b""
 
 
 class Answer(NamedTuple):
@@ -42,8 +57,9 @@ class Answer(NamedTuple):
     status: HTTPStatus = HTTPStatus.OK
 
 
-def read_request(received: bytearray) -> tuple[Request, int] | None:
+def read_request(received: bytearray, bodies: Container[str] = ()) -> tuple[Request, int] | None:
     """The first request in `received` and how many bytes it takes; None until it is all there.
+    `bodies` are the paths whose POST may have a body.
 
     Raises BadRequest: 400, 403, 405, 413, 431, 505.
     """
@@ -63,8 +79,7 @@ def read_request(received: bytearray) -> tuple[Request, int] | None:
     if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise BadRequest(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, f"{version[:20]} is not served")
     headers = _read_fields(fields)
-    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "no request here has a body")
+    size = _body_bytes(headers)
     if method not in _METHODS:
         raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED, "only GET, HEAD and POST are served")
     if method == "POST" and "origin" in headers:
@@ -74,12 +89,31 @@ def read_request(received: bytearray) -> tuple[Request, int] | None:
         query = parse_qs(split.query, max_num_fields=16)
     except ValueError:
         raise BadRequest(HTTPStatus.BAD_REQUEST, "the request's target is malformed") from None
+    path = unquote(split.path)
+    if size and (method != "POST" or path not in bodies):
+        raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "this request has no body")
+    end += len(_END)
+    if len(received) < end + size:
+        return None
     wishes = headers.get("connection", "").lower()
     keep_alive = "close" not in wishes if version == "HTTP/1.1" else "keep-alive" in wishes
-    request = Request(
-        unquote(split.path), query, method == "HEAD", keep_alive, is_post=method == "POST"
-    )
-    return request, end + len(_END)
+    is_head, is_post = method == "HEAD", method == "POST"
+    body = bytes(received[end : end + size])
+    return Request(path, query, is_head, keep_alive, is_post, headers, body), end + size
+
+
+def _body_bytes(headers: Mapping[str, str]) -> int:
+    """Raises BadRequest."""
+    text = headers.get("content-length", "0")
+    if "transfer-encoding" in headers:
+        raise BadRequest(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "bodies have a Content-Length here")
+    if not (text.isascii() and text.isdigit()):
+        raise BadRequest(HTTPStatus.BAD_REQUEST, "Content-Length is not a number")
+    if len(text) > 9 or int(text) > BODY_BYTES_MAX:
+        raise BadRequest(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_BYTES_MAX} bytes"
+        )
+    return int(text)
 
 
 def _read_fields(lines: list[str]) -> dict[str, str]:

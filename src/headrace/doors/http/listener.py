@@ -3,9 +3,9 @@
 Made by hand and not on Starlette and uvicorn, which the design names for this door, because of
 what they cost a broker that nobody scrapes: measured with CPython 3.11, importing them (with
 httptools) takes 60 to 70 ms and 9 MB, prometheus-client another 30 ms and 5.5 MB, of a start
-that has 400 ms and an idle process that has 60 MB; this door takes 8 ms and 0.6 MB. Four GET
-routes without bodies need a hundred lines of HTTP. When routes come that take bodies, stream or
-authenticate, that choice is to be made again.
+that has 400 ms and an idle process that has 60 MB; this door takes 8 ms and 0.6 MB. A handful of
+routes with small bodies or none need a hundred lines of HTTP. When routes come that stream or take
+large bodies, that choice is to be made again.
 
 What must not enter: the Kafka door.
 """
@@ -61,7 +61,7 @@ class HttpListener:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(found[0][4])
             self._server = await loop.create_server(
-                lambda: HttpConnection(self, self.routes.answer),
+                lambda: HttpConnection(self, self.routes.answer, self.routes.bodies),
                 sock=listening,
                 start_serving=False,
             )

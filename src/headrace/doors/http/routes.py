@@ -1,5 +1,7 @@
 """Which path answers what. The broker is asked; only POST /streams/drain changes anything.
 
+/oidc/v1/token gives tokens for the gRPC door to who POSTs an id and secret (`token`).
+
 /healthz answers 200 while the process lives. /readyz answers 200 when clients are accepted and the
 catalog can be written, else 503; offline partitions are named in it and do not make it 503, since
 taking the whole broker out of service would not bring them back. A stuck consumer does not either.
@@ -15,6 +17,8 @@ from headrace.doors.http.groups import groups_json
 from headrace.doors.http.head import Answer, Request
 from headrace.doors.http.metrics import CONTENT_TYPE, render
 from headrace.doors.http.streams import drain, streams_json
+from headrace.doors.http.token import PATH as TOKEN_PATH
+from headrace.doors.http.token import answer_token
 from headrace.doors.http.topics import topic_json
 
 if TYPE_CHECKING:
@@ -47,6 +51,8 @@ class Routes:
             "/topics": self._topics,
             "/streams": self._streams,
         }
+        self.bodies = frozenset({TOKEN_PATH})
+        """Paths whose POST may have a body."""
 
     async def answer(self, request: Request) -> Answer:
         found = self._paths.get(request.path)
@@ -54,6 +60,8 @@ class Routes:
             if not request.is_post:
                 return Answer(b"POST it\n", status=HTTPStatus.METHOD_NOT_ALLOWED)
             return await drain(self._broker, request.query)
+        if request.path == TOKEN_PATH:
+            return answer_token(self._broker.tokens, request)
         if request.is_post and found is not None:
             return Answer(b"this is to be read only\n", status=HTTPStatus.METHOD_NOT_ALLOWED)
         if found is None:
