@@ -3,10 +3,11 @@
 What must not enter: what a service does.
 """
 
-from headrace.broker.grpc_stats import GrpcStats
+from headrace.broker.broker import Broker
 from headrace.doors.http2.health import Health, Serving
 from headrace.doors.http2.listener import GrpcListener, tls_context
 from headrace.doors.http2.services import Services
+from headrace.doors.http2.zerobus.methods import register_zerobus
 from headrace.server.config import ServerConfig
 
 __all__ = ["GrpcDoor", "TlsError"]
@@ -19,11 +20,12 @@ class TlsError(Exception):
 class GrpcDoor:
     """The port with its services."""
 
-    def __init__(self, config: ServerConfig, stats: GrpcStats) -> None:
+    def __init__(self, config: ServerConfig, broker: Broker) -> None:
         """Raises TlsError."""
         self.services = Services()
         self.health = Health()
         self.health.register(self.services)
+        register_zerobus(self.services, broker)
         tls = None
         if config.grpc_cert is not None and config.grpc_key is not None:
             try:
@@ -34,7 +36,7 @@ class GrpcDoor:
                     f"cannot serve TLS with {files}: {error.strerror or error}"
                 ) from error
         self.scheme = "http" if tls is None else "https"
-        self.listener = GrpcListener(self.services, tls=tls, stats=stats)
+        self.listener = GrpcListener(self.services, tls=tls, stats=broker.stats.grpc)
 
     async def open(self) -> None:
         self.health.set("", Serving.SERVING)

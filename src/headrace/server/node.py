@@ -127,7 +127,7 @@ def _grpc_door(config: ServerConfig, broker: Broker) -> GrpcDoor | None:
     if config.grpc is None:
         return None
     try:
-        return GrpcDoor(config, broker.stats.grpc)
+        return GrpcDoor(config, broker)
     except TlsError as error:
         raise StartError(str(error)) from error
 
