@@ -14,16 +14,25 @@ from collections.abc import Iterator
 __all__ = ["Serving", "cpu_s", "serving"]
 
 READY = re.compile(r"ready on kafka://(\S+)")
+GRPC = re.compile(r"grpc https?://([^\s,)]+)")
 START_S_MAX = 30
 
 
 class Serving:
     """A running broker: where it listens, how long it took, what it uses."""
 
-    def __init__(self, process: subprocess.Popen[str], bootstrap: str, ready_s: float) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[str],
+        bootstrap: str,
+        ready_s: float,
+        grpc_target: str = "",
+    ) -> None:
         self.process = process
         self.bootstrap = bootstrap
         self.ready_s = ready_s
+        self.grpc_target = grpc_target
+        """HOST:PORT where it was asked for."""
 
     def resident_mb(self) -> float:
         """Resident memory now, in MB; NaN where the system does not tell."""
@@ -68,7 +77,9 @@ def serving(directory: str, durability: str, *options: str) -> Iterator[Serving]
         if found is None:
             log.seek(0)
             raise RuntimeError(f"the broker did not become ready: {line!r}\n{log.read()}")
-        yield Serving(process, found[1], time.perf_counter() - started)
+        grpc = GRPC.search(line)
+        target = grpc[1] if grpc else ""
+        yield Serving(process, found[1], time.perf_counter() - started, target)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -20,6 +20,7 @@ from bench.raw import Connection, Produced, batch_of, fetch_through, produce, pr
 from bench.report import Row
 from bench.server import Serving, serving
 from bench.transactions import commit_ms, records_per_s
+from bench.zerobus import zerobus_streams
 from headrace.testing import running_broker
 
 __all__ = ["WORKLOADS", "Settings"]
@@ -442,4 +443,5 @@ WORKLOADS: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "one-more": one_more,
     "compaction": compaction,
     "ingest": ingest_streams,
+    "zerobus": zerobus_streams,
 }
