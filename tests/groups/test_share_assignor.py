@@ -80,3 +80,15 @@ def test_assignment_that_is_good_stays(topics, sizes):
 def test_nobody_shares_nothing() -> None:
     assert simple([], {}) == {}
     assert simple(subscribers(frozenset(TOPICS)), {}) == {"m0": NOTHING}
+
+
+@given(st.integers(1, 12), st.integers(1, 5), st.integers(1, 5))
+def test_what_is_new_is_read_while_members_share_what_was_there(
+    count: int, size: int, new: int
+) -> None:
+    members = [frozenset(TOPICS[:2])] * count
+    had = simple(subscribers(*members), {TOPICS[0]: size})
+    given_ = simple(subscribers(*members, had=had), {TOPICS[0]: size, TOPICS[1]: new})
+    readers = spread(given_)
+    assert len(readers) == size + new
+    assert max(readers.values()) - min(readers.values()) <= 1

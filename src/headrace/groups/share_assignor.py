@@ -25,7 +25,7 @@ def simple(members: Sequence[Subscriber], sizes: Mapping[UUID, int]) -> Assignme
     """`sizes`: partitions of each topic, in an order that is always the same."""
     if not members:
         return {}
-    given = uniform(members, sizes, {})
+    given = uniform(_one_reader_each(members), sizes, {})
     idle = [member for member in members if not given[member.member_id]]
     readers = Counter(partition for mine in given.values() for partition in mine)
     given.update(
@@ -33,6 +33,17 @@ def simple(members: Sequence[Subscriber], sizes: Mapping[UUID, int]) -> Assignme
         for member_id, partition in _shared_out(idle, readers).items()
     )
     return given
+
+
+def _one_reader_each(members: Sequence[Subscriber]) -> list[Subscriber]:
+    """As if nobody had shared a partition so far, which is what `uniform` knows: of its readers the
+    one with the fewest others has it."""
+    taken: set[TopicPartition] = set()
+    alone: dict[str, frozenset[TopicPartition]] = {}
+    for member in sorted(members, key=lambda member: len(member.current)):
+        alone[member.member_id] = member.current - taken
+        taken |= member.current
+    return [member._replace(current=alone[member.member_id]) for member in members]
 
 
 def _shared_out(
