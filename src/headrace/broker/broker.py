@@ -31,6 +31,7 @@ from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
 from headrace.broker.share.share_groups import ShareGroups
+from headrace.broker.share.subscriptions import ShareSubscriptions
 from headrace.broker.stats import Stats
 from headrace.broker.streams.ingest import IngestStreams
 from headrace.broker.stuck_watch import StuckWatch
@@ -147,6 +148,7 @@ class Broker:
         self.dead_letters = DeadLetters(self, steady_clock_ms)
         self.steady_ms = steady_clock_ms
         self.share = ShareGroups(self)
+        self.subscriptions = ShareSubscriptions(self)
         self.streams = IngestStreams(self)
         clients = configs.text(TOKEN_CLIENTS)
         self.tokens = Tokens(read_clients(clients) if clients else None, time.time)
@@ -197,6 +199,7 @@ class Broker:
         await broker.groups.start()
         parts.add("the share groups", broker.share.close)
         await broker.share.start()
+        parts.add("the subscriptions", broker.subscriptions.close)
         parts.add("the transactions", broker.transactions.close)
         await broker.transactions.start()
         await broker._abort_hanging()

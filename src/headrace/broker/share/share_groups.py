@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from headrace.groups.description import ShareGroupDescription
 
 __all__ = [
+    "EARLIEST",
+    "LATEST",
     "NOT_BEGUN",
     "SHARE_PARTITIONS_MAX",
     "Acknowledgement",
@@ -37,6 +39,9 @@ __all__ = [
     "SharedOffset",
     "lag_of",
 ]
+
+LATEST: Final = -1
+EARLIEST: Final = -2
 
 SHARE_PARTITIONS_MAX: Final = 20_000
 """Of all groups together; each takes one to some hundred kilobytes, and a row of the catalog."""
@@ -148,8 +153,12 @@ class ShareGroups:
         partition = self._broker.topics.partition(topic.name, index)
         return self._find(group_id, partition)
 
-    async def begin(self, group_id: str, topic_id: UUID | None, index: int) -> SharedPartition:
+    async def begin(
+        self, group_id: str, topic_id: UUID | None, index: int, since_ms: int | None = None
+    ) -> SharedPartition:
         """The partition as the group has it, from now on if it had not begun; that is durable.
+        It begins with the first record that is not older than `since_ms`, or with EARLIEST or
+        LATEST; None: where the group is configured to.
 
         Raises RequestError: UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, KAFKA_STORAGE_ERROR,
         UNKNOWN_SERVER_ERROR when there are too many.
@@ -162,7 +171,7 @@ class ShareGroups:
         key = group_id, topic.id.hex, index
         beginning = self._beginning.get(key)
         if beginning is None:
-            beginning = asyncio.ensure_future(self._begin(group_id, partition))
+            beginning = asyncio.ensure_future(self._begin(group_id, partition, since_ms))
             self._beginning[key] = beginning
             beginning.add_done_callback(lambda _: self._beginning.pop(key))
             beginning.add_done_callback(_look_at)
@@ -259,8 +268,10 @@ class ShareGroups:
             shared.automaton.settings = self.settings(group_id)
         return shared
 
-    async def _begin(self, group_id: str, partition: "Partition") -> SharedPartition:
-        start_offset = await self._first_offset(group_id, partition)
+    async def _begin(
+        self, group_id: str, partition: "Partition", since_ms: int | None
+    ) -> SharedPartition:
+        start_offset = await self._first_offset(group_id, partition, since_ms)
         self._broker.topics.get_by_id(partition.topic.id)  # it may be gone by now
         if len(self._partitions) >= SHARE_PARTITIONS_MAX:
             raise RequestError(
@@ -276,18 +287,28 @@ class ShareGroups:
             raise
         return shared
 
-    async def _first_offset(self, group_id: str, partition: "Partition") -> int:
-        """Where share.auto.offset.reset has the group begin."""
-        reset = self._broker.group_configs.text(group_id, "share.auto.offset.reset")
+    async def _first_offset(
+        self, group_id: str, partition: "Partition", since_ms: int | None
+    ) -> int:
         offsets = partition.log.offsets()
-        if reset == "earliest":
+        if since_ms is None:
+            since_ms = self._configured_start(group_id)
+        if since_ms == EARLIEST:
             return offsets.start
-        if reset.startswith(BY_DURATION):
-            ago_ms = duration_ms(reset.removeprefix(BY_DURATION))
-            found = await partition.log.offset_for_time(max(0, self._broker.now_ms() - ago_ms))
+        if since_ms >= 0:
+            found = await partition.log.offset_for_time(since_ms)
             if found is not None:
                 return found.offset
         return offsets.high_watermark
+
+    def _configured_start(self, group_id: str) -> int:
+        """Where share.auto.offset.reset has the group begin."""
+        reset = self._broker.group_configs.text(group_id, "share.auto.offset.reset")
+        if reset == "earliest":
+            return EARLIEST
+        if reset.startswith(BY_DURATION):
+            return max(0, self._broker.now_ms() - duration_ms(reset.removeprefix(BY_DURATION)))
+        return LATEST
 
     def _host(
         self, group_id: str, partition: "Partition", automaton: SharePartition
