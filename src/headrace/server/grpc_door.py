@@ -7,6 +7,7 @@ from headrace.broker.broker import Broker
 from headrace.doors.http2.health import Health, Serving
 from headrace.doors.http2.listener import GrpcListener, tls_context
 from headrace.doors.http2.services import Services
+from headrace.doors.http2.streams.service import Streams
 from headrace.doors.http2.zerobus.methods import register_zerobus
 from headrace.server.config import ServerConfig
 
@@ -26,6 +27,7 @@ class GrpcDoor:
         self.health = Health()
         self.health.register(self.services)
         register_zerobus(self.services, broker)
+        Streams(broker).register(self.services)
         tls = None
         if config.grpc_cert is not None and config.grpc_key is not None:
             try:
