@@ -1,23 +1,24 @@
-"""Where the methods of `headrace.v1.Streams` lead to.
+"""Where the methods of `headrace.v1.Streams` lead to; what serves them is imported with the first
+call, since it costs a start some milliseconds.
 
 What must not enter: how a stream goes (`publishing`, `subscribing`).
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.doors.http2.call import Call, Handler, Method
 from headrace.doors.http2.services import Services
 from headrace.doors.http2.streams.faults import grpc_error, invalid
-from headrace.doors.http2.streams.publishing import Publishing
-from headrace.doors.http2.streams.subscribing import Subscribing
 from headrace.doors.http2.unary import unary
+from headrace.doors.http2.zerobus.access import check_token
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
-from headrace.wire.headrace_v1 import SERVICE, read_retire
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
 
 __all__ = ["Streams"]
+
+SERVICE: Final = "headrace.v1.Streams"
 
 
 class Streams:
@@ -37,13 +38,22 @@ class Streams:
         )
 
     def _publish(self, call: Call) -> Handler:
+        from headrace.doors.http2.streams.publishing import Publishing
+
+        check_token(self._broker.tokens, call)
         return Publishing(self._broker, call)
 
     def _subscribe(self, call: Call) -> Handler:
+        from headrace.doors.http2.streams.subscribing import Subscribing
+
+        check_token(self._broker.tokens, call)
         return Subscribing(self._broker, call)
 
     async def _retire(self, request: memoryview, call: Call) -> bytes:
         """Idempotent: an id that nobody knows (any more) is retired already."""
+        from headrace.wire.headrace_v1 import read_retire
+
+        check_token(self._broker.tokens, call)
         try:
             stream_id = read_retire(request)
             if not stream_id:
