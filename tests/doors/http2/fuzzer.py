@@ -35,7 +35,7 @@ def run(seed: int) -> Peer:
         peer.now += rng.random() / 10
         data = _said(peer, rng)
         if rng.random() < 0.3:
-            data = _damaged(data, rng)
+            data = damaged(data, rng)
         peer.say(data, piece=rng.choice((0, 0, 7, 100)))
         _handlers_act(peer, rng)
         _check(peer)
@@ -75,7 +75,7 @@ def _said(peer: Peer, rng: random.Random) -> bytes:
     return frames.frame(rng.randrange(12), rng.randrange(256), stream_id, rng.randbytes(size))
 
 
-def _damaged(data: bytes, rng: random.Random) -> bytes:
+def damaged(data: bytes, rng: random.Random) -> bytes:
     broken = bytearray(data)
     for _ in range(rng.randrange(1, 4)):
         at = rng.randrange(len(broken) + 1)
