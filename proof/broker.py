@@ -14,6 +14,7 @@ from proof.errors import Outage
 __all__ = ["ExternalBroker", "HeadraceBroker"]
 
 READY = re.compile(r"ready on kafka://(?P<host>\S+):(?P<port>\d+)")
+GRPC = re.compile(r"grpc http://[^\s,)]+:(?P<port>\d+)")
 DOWN_S = 0.5
 STOP_S_MAX = 20
 
@@ -30,11 +31,16 @@ SETTINGS = {
 class HeadraceBroker:
     """A context manager. `crash` kills it (SIGKILL), starts it again and notes the outage."""
 
-    def __init__(self, directory: Path, durability: str = "fsync") -> None:
+    def __init__(
+        self, directory: Path, durability: str = "fsync", *, with_grpc: bool = False
+    ) -> None:
         self.data = directory / "data"
         self.log_path = directory / "broker.log"
         self.durability = durability
         self.port = 0
+        self.grpc_port = 0
+        """Of the gRPC door, if there is one."""
+        self._grpc = "127.0.0.1:0" if with_grpc else "off"
         self.outages: list[Outage] = []
 
     @property
@@ -76,7 +82,7 @@ class HeadraceBroker:
                 [
                     *(sys.executable, "-m", "headrace", "serve", "--data", str(self.data)),
                     *("--kafka", f"127.0.0.1:{self.port}", "--durability", self.durability),
-                    *("--http", "off", "--grpc", "off", *settings),
+                    *("--http", "off", "--grpc", self._grpc, *settings),
                 ],
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -86,6 +92,8 @@ class HeadraceBroker:
             found = READY.search(line)
             if found:
                 self.port = int(found["port"])
+                grpc = GRPC.search(line)
+                self.grpc_port = int(grpc["port"]) if grpc else 0
                 return
         raise RuntimeError(f"the broker did not start: {self.log_path.read_text()[-2000:]}")
 
