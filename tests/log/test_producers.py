@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import deque
 
 import pytest
@@ -207,3 +208,17 @@ def test_decoding_nonsense_never_returns_more_than_there_is(data):
     except (producers.struct.error, ValueError):
         return
     assert end <= len(data)
+
+
+def test_a_producer_that_wrote_one_batch_takes_little_memory():
+    """Every ingest stream is one, and a partition remembers PRODUCERS_MAX of them."""
+    written = Written()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for producer_id in range(1000):
+            written.append(header(1000 + producer_id, 0, 0))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 1000 < 600
