@@ -144,12 +144,13 @@ class Flusher:
         return results
 
     def _tell(self, results: "list[_Result]", since_s: float, sync_s: float) -> None:
-        """On the loop. Each log hears in a call of its own: a mistake in one is reported by the
-        loop and does not keep it from the others."""
-        for log, job, error in results[1:]:
-            self._loop.call_soon(log.end_sync, job, error)
-        log, job, error = results[0]
-        log.end_sync(job, error)
+        """On the loop. Every log hears of its rounds in their order, so no part of one is put off:
+        the next may be told right after. A mistake in one log does not keep it from the others."""
+        for log, job, error in results:
+            try:
+                log.end_sync(job, error)
+            except Exception:  # noqa: BLE001 - whatever it is, it is that log's
+                _log.exception("a log could not take the end of a sync")
         if self._report is not None:
             delay_s = time.perf_counter() - since_s
             failed = sum(error is not None for _, _, error in results)
