@@ -385,3 +385,20 @@ def test_each_event_is_once_in_the_log_however_the_broker_ends(
             got[received.offset] = received.event.id
             received.ack()
         assert [got[at] for at in sorted(got)] == [str(at) for at in range(number)]
+
+
+def test_why_a_call_ended_is_asked_again_when_grpcio_has_lost_it(
+    monkeypatch: pytest.MonkeyPatch, running: RunningBroker, topic: str
+) -> None:
+    """It loses it when the broker's refusal crosses the first message."""
+    ends = [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAUTHENTICATED]
+
+    async def end(_: object) -> bool:
+        nothing = grpc.aio.Metadata()
+        code = ends.pop(0)
+        why = "Internal error from Core" if ends else "no such token"
+        raise grpc.aio.AioRpcError(code, nothing, nothing, why)
+
+    monkeypatch.setattr(AsyncPublisher, "_call_once", end)
+    with pytest.raises(StreamError, match="UNAUTHENTICATED: no such token"):
+        Publisher(running.grpc_target, topic)

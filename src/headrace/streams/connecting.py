@@ -23,6 +23,9 @@ PAUSE_S_MAX: Final = 1.0
 _PASSING: Final = frozenset((grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN))
 """May go well if tried again; UNKNOWN is what grpcio makes of some broken connections."""
 
+_LOST: Final = "Internal error from Core"
+"""What grpcio says when a call ended under a write. Why it did is lost; the next call tells."""
+
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -152,7 +155,8 @@ class Connecting(ABC):
                 break
             if self._is_opened:
                 opened_s, pause_s = loop.time(), PAUSE_S_MIN
-            if why.code not in _PASSING or loop.time() - opened_s > self._timeout_s:
+            is_passing = why.code in _PASSING or _LOST in str(why)
+            if not is_passing or loop.time() - opened_s > self._timeout_s:
                 self._failure = why
                 break
             await asyncio.sleep(pause_s)
