@@ -6,11 +6,11 @@ What must not enter: how a stream goes (`publishing`, `subscribing`).
 
 from typing import TYPE_CHECKING, Final
 
+from headrace.doors.http2.bearer import check_token
 from headrace.doors.http2.call import Call, Handler, Method
 from headrace.doors.http2.services import Services
 from headrace.doors.http2.streams.faults import grpc_error, invalid
 from headrace.doors.http2.unary import unary
-from headrace.doors.http2.zerobus.access import check_token
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from headrace.broker.rejected_records import BadRecord, set_aside
+from headrace.doors.http2.bearer import check_token
 from headrace.doors.http2.call import Call, Handler
 from headrace.doors.http2.status import GrpcError, Status
 from headrace.doors.http2.unary import unary
-from headrace.doors.http2.zerobus.access import check_table, check_token
+from headrace.doors.http2.zerobus.access import check_table
 from headrace.doors.http2.zerobus.arrow import ArrowSpeech
 from headrace.doors.http2.zerobus.checks import check_for
 from headrace.doors.http2.zerobus.faults import grpc_error
