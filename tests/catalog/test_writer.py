@@ -42,7 +42,7 @@ def test_more_changes_than_may_wait_are_all_applied(with_catalog, monkeypatch):
 
     async def body(catalog: Catalog) -> None:
         await _gather(catalog, *(_insert(f"n{i}") for i in range(100)))
-        assert len(catalog._writer._waiting) == 0
+        assert catalog._writer._worker._queue.empty()
         assert len(await catalog._writer.run(_names)) == 100
 
     with_catalog(body)

@@ -17,23 +17,15 @@ What must not enter: SQL about any subject; that is in the file of the subject.
 
 import asyncio
 import logging
-import os
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
-from headrace.catalog.reserve import (
-    MAPPED_BYTES,
-    RESERVE_BYTES,
-    allocate,
-    give_up,
-    hold_allocated,
-)
-from headrace.catalog.schema import CatalogError, prepare
+from headrace.catalog.connecting import Connected, connect, disconnect
+from headrace.catalog.schema import CatalogError
 from headrace.wire.errors import ErrorCode, RequestError
+from headrace.worker import Worker
 
 __all__ = ["Report", "Writer"]
 
@@ -42,9 +34,6 @@ WAITING_CHANGES_MAX: Final = 4096
 
 GROUP_CHANGES_MAX: Final = 512
 """Changes that share one COMMIT; bounds how long the first of them waits."""
-
-BUSY_MS: Final = 5000
-"""How long another program (an SQLite shell) may hold the file before a change fails."""
 
 _FSYNC_FAILED: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
 
@@ -80,13 +69,16 @@ class Writer:
         self._loop = loop
         self._report = report
         self._room = asyncio.Semaphore(WAITING_CHANGES_MAX)
-        self._waiting: deque[_Pending[Any]] = deque()
-        self._wake = threading.Condition()
         self._closing = False
         self._failed = ""
-        self._mapped_fd: int | None = None
-        """Closed after the connection, never before: see `reserve`."""
-        self._thread = threading.Thread(target=self._work, name="headrace-catalog", daemon=True)
+        self._connected: Connected | None = None
+        self._worker: Worker[_Pending[Any]] = Worker(
+            "headrace-catalog",
+            self._commit_group,
+            items_max=GROUP_CHANGES_MAX,
+            begin=self._begin,
+            end=self._end,
+        )
         self._opened: asyncio.Future[None] = loop.create_future()
         self._closed: asyncio.Future[None] = loop.create_future()
 
@@ -94,8 +86,12 @@ class Writer:
     async def open(cls, path: str, report: Report | None = None) -> "Writer":
         """Open or create the file at `path`. Raises CatalogError."""
         writer = cls(path, asyncio.get_running_loop(), report)
-        writer._thread.start()
-        await writer._opened
+        writer._worker.start()
+        try:
+            await writer._opened
+        except CatalogError:
+            writer._worker.end()
+            raise
         return writer
 
     async def run(self, change: Change[T]) -> T:
@@ -105,86 +101,50 @@ class Writer:
         Raises RequestError(KAFKA_STORAGE_ERROR) if the disk is full, fails, or failed before.
         """
         async with self._room:
+            if self._closing:
+                raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, "the catalog is closed")
             future: asyncio.Future[T] = self._loop.create_future()
-            with self._wake:
-                if self._closing:
-                    raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, "the catalog is closed")
-                self._waiting.append(_Pending(change, future))
-                self._wake.notify()
+            self._worker.put(_Pending(change, future))
             return await future
 
     async def close(self) -> None:
         """Apply what was handed in, fold the write-ahead log into the file, close. Idempotent.
         Raises CatalogError, and the file is closed all the same."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._closing = True
+        self._worker.end()
         try:
             await asyncio.shield(self._closed)
         finally:
-            self._thread.join()
+            self._worker.join()
 
     # Below this line everything runs on the writer's thread.
 
-    def _work(self) -> None:
+    def _begin(self) -> None:
         try:
-            connection = self._connect()
+            self._connected = connect(self._path)
         except CatalogError as error:
             self._tell(self._opened, error)
+        else:
+            self._tell(self._opened)
+
+    def _commit_group(self, group: list[_Pending[Any]]) -> None:
+        assert self._connected is not None  # noqa: S101 - changes are taken when it is open
+        began_s = time.perf_counter()
+        is_done = self._commit(self._connected.connection, group)
+        took_s = time.perf_counter() - began_s
+        self._loop.call_soon_threadsafe(_answer, group)
+        if self._report is not None:
+            self._loop.call_soon_threadsafe(self._report, took_s, len(group), not is_done)
+
+    def _end(self) -> None:
+        if self._connected is None:
             return
-        self._tell(self._opened)
-        while group := self._next_group():
-            began_s = time.perf_counter()
-            is_done = self._commit(connection, group)
-            took_s = time.perf_counter() - began_s
-            self._loop.call_soon_threadsafe(_answer, group)
-            if self._report is not None:
-                self._loop.call_soon_threadsafe(self._report, took_s, len(group), not is_done)
         try:
-            self._disconnect(connection)
+            disconnect(self._connected)
         except sqlite3.Error as error:
             self._tell(self._closed, CatalogError(f"{self._path} was not closed well: {error}"))
         else:
             self._tell(self._closed)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = None
-        room = f"{self._path}-reserve"
-        try:
-            if not allocate(room, RESERVE_BYTES):
-                give_up(room)
-                raise CatalogError(f"the disk is full, {RESERVE_BYTES} free bytes are needed")
-            give_up(room)
-            connection = sqlite3.connect(
-                self._path, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=True
-            )
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            prepare(connection)
-            self._mapped_fd, has_room = hold_allocated(f"{self._path}-shm", MAPPED_BYTES)
-            if not (has_room and allocate(room, RESERVE_BYTES)):
-                _log.warning("catalog %s: the disk is full, another start may fail", self._path)
-        except (CatalogError, sqlite3.Error, OSError) as error:
-            if connection is not None:
-                self._disconnect(connection)
-            raise CatalogError(f"cannot use the catalog {self._path}: {error}") from error
-        return connection
-
-    def _disconnect(self, connection: sqlite3.Connection) -> None:
-        try:
-            connection.close()
-        finally:
-            if self._mapped_fd is not None:
-                os.close(self._mapped_fd)
-
-    def _next_group(self) -> list[_Pending[Any]]:
-        """What is waiting, at most GROUP_CHANGES_MAX; empty when closed and done."""
-        with self._wake:
-            while not self._waiting and not self._closing:
-                self._wake.wait()
-            count = min(len(self._waiting), GROUP_CHANGES_MAX)
-            return [self._waiting.popleft() for _ in range(count)]
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Pending[Any]]) -> bool:
         """Whether the changes are durable; else every one of them has its error."""

@@ -15,11 +15,9 @@ SYNC_THREADS share the round, since concurrent syncs share commits of the file s
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
 from typing import Final, NamedTuple, Protocol
 
 from headrace.log import platform
@@ -27,6 +25,7 @@ from headrace.log.contract import SyncRound
 from headrace.log.files import OpenFile
 from headrace.log.segment import Tail
 from headrace.log.volume import Volume
+from headrace.worker import Worker
 
 __all__ = ["Flusher", "SyncJob", "Syncable", "sync_job"]
 
@@ -82,10 +81,9 @@ class Flusher:
         self._arrived: list[Syncable] = []
         self._arrived_s = 0.0
         """When the first of those came."""
-        self._queue: SimpleQueue[_Arrived | None] = SimpleQueue()
         self._helpers = ThreadPoolExecutor(SYNC_THREADS - 1, thread_name_prefix="headrace-sync")
-        self._thread = threading.Thread(target=self._run, name="headrace-flusher", daemon=True)
-        self._thread.start()
+        self._worker: Worker[_Arrived] = Worker("headrace-flusher", self._round)
+        self._worker.start()
 
     def put(self, log: Syncable) -> None:
         """Sync this log in the next round. Loop thread only. The round begins when the loop has
@@ -98,32 +96,23 @@ class Flusher:
     def close(self) -> None:
         """Finish the round in progress and end. Waits for the disk: call it off the loop, when
         nothing is to be synced any more."""
-        self._queue.put(None)
-        self._thread.join()
+        self._worker.end()
+        self._worker.join()
         self._helpers.shutdown()
         self._volume.close()
 
     def _submit(self) -> None:
         arrived, self._arrived = self._arrived, []
-        self._queue.put((arrived, self._arrived_s))
+        self._worker.put((arrived, self._arrived_s))
 
-    def _run(self) -> None:
-        while True:
-            first = self._queue.get()
-            if first is None:
-                return
-            arrived, since_s = first
-            while not self._queue.empty():
-                more = self._queue.get()
-                if more is None:
-                    self._queue.put(None)
-                    break
-                arrived += more[0]
-            began_s = time.perf_counter()
-            results = self._sync_all([(log, log.begin_sync()) for log in arrived])
-            sync_s = time.perf_counter() - began_s
-            if self._loop.is_closed():
-                return
+    def _round(self, submitted: "list[_Arrived]") -> None:
+        """In the thread: one round for all that was put in the queue by now."""
+        logs = [log for arrived, _ in submitted for log in arrived]
+        since_s = submitted[0][1]
+        began_s = time.perf_counter()
+        results = self._sync_all([(log, log.begin_sync()) for log in logs])
+        sync_s = time.perf_counter() - began_s
+        if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._tell, results, since_s, sync_s)
 
     def _sync_all(self, tasks: "list[_Task]") -> "list[_Result]":

@@ -83,6 +83,10 @@ class Listener:
         except OSError:
             listening.close()
             raise
+        return self.listen_on(listening)
+
+    def listen_on(self, listening: socket.socket) -> tuple[str, int]:
+        """Take over a socket that listens and does not block; its address."""
         self._sockets.append(listening)
         bound = listening.getsockname()
         return bound[0], bound[1]
