@@ -33,10 +33,19 @@ _ATTRIBUTES_LOW_BYTE: Final = 22
 
 
 def find_partition(broker: "Broker", topic: str | UUID, partition: int) -> "Partition":
-    """The partition by name or id.
+    """The partition by name or id, for whom it is this process that serves it.
 
-    Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID.
+    Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, NOT_LEADER_OR_FOLLOWER.
     """
+    found = _find_anywhere(broker, topic, partition)
+    if not found.is_mine:
+        raise RequestError(
+            ErrorCode.NOT_LEADER_OR_FOLLOWER, "another worker of this cluster leads the partition"
+        )
+    return found
+
+
+def _find_anywhere(broker: "Broker", topic: str | UUID, partition: int) -> "Partition":
     if isinstance(topic, str):
         return broker.topics.partition(topic, partition)
     return broker.topics.partition(broker.topics.get_by_id(topic).name, partition)
@@ -67,14 +76,17 @@ def append(
     *,
     zstd_allowed: bool = True,
     transaction: InTransaction | None = None,
+    anywhere: bool = False,
 ) -> None:
-    """Append one partition's batch; `done` as in `PartitionLog.append`.
+    """Append one partition's batch; `done` as in `PartitionLog.append`. With `anywhere` it is
+    passed on to the worker that serves the partition; clients are sent there instead.
 
     Raises RequestError: what find_partition and the log raise, INVALID_RECORD without a batch,
     MESSAGE_TOO_LARGE above the topic's max.message.bytes, UNSUPPORTED_COMPRESSION_TYPE for zstd
     from a client whose version does not know it; what TransactionalAppends raises.
     """
-    partition = find_partition(broker, batch.topic, batch.partition)
+    find = _find_anywhere if anywhere else find_partition
+    partition = find(broker, batch.topic, batch.partition)
     records = batch.records
     if records is None or len(records) < HEADER_BYTES:
         raise RequestError(ErrorCode.INVALID_RECORD, "the request holds no record batch")

@@ -17,6 +17,8 @@ from functools import partial
 from typing import Literal
 
 from headrace.broker.broker_configs import STUCK_CONFIG, TOKEN_CLIENTS, BrokerConfigs
+from headrace.broker.cluster.ownership import Ownership
+from headrace.broker.cluster.peers import NoPeers, Peers
 from headrace.broker.compaction import keep_compacted
 from headrace.broker.coordination_configs import BALANCE_CONFIG
 from headrace.broker.dead_letters import DeadLetters
@@ -71,6 +73,8 @@ class BrokerOptions:
     node_id: int = 1
     broker_configs: Mapping[str, str] = field(default_factory=dict)
     topic_configs: Mapping[str, str] = field(default_factory=dict)
+    ownership: Ownership | None = None
+    """What is this process's part; None: everything. Its node id is then `node_id`."""
 
 
 def wall_clock_ms() -> int:
@@ -119,8 +123,12 @@ class Broker:
         group_configs: GroupConfigs,
         parts: Parts,
         stats: Stats,
+        ownership: Ownership,
+        peers: Peers,
     ) -> None:
         self.stats = stats
+        self.ownership = ownership
+        self.peers = peers
         self.node_id = options.node_id
         self.durability = options.durability
         self.data_dir = options.data_dir
@@ -175,6 +183,8 @@ class Broker:
     async def _open(cls, options: BrokerOptions, parts: Parts) -> "Broker":
         os.makedirs(options.data_dir, exist_ok=True)
         stats = Stats()
+        ownership = options.ownership or Ownership.alone(options.node_id)
+        peers: Peers = NoPeers()
         store = LogStore.open(
             options.data_dir,
             durability=options.durability,
@@ -191,10 +201,13 @@ class Broker:
             topic=options.topic_configs,
             facts={"node.id": str(options.node_id), "log.dirs": options.data_dir},
         )
-        topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms)
+        topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms, ownership, peers)
         parts.add("the topics", topics.close)
         group_configs = await GroupConfigs.load(catalog.group_configs, configs)
-        broker = cls(options, store, catalog, configs, topics, group_configs, parts, stats)
+        broker = cls(
+            *(options, store, catalog, configs, topics, group_configs, parts, stats),
+            *(ownership, peers),
+        )
         parts.add("the groups", broker.groups.close)
         await broker.groups.start()
         parts.add("the share groups", broker.share.close)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from headrace.broker.cluster.remote_log import RemoteLog
 from headrace.broker.offline_log import OfflineLog
 from headrace.broker.stats import Traffic
 from headrace.broker.topic_configs import TopicConfig
@@ -20,14 +21,16 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 class Partition:
-    """A partition of a topic and its log; `log` is an OfflineLog if it could not be opened."""
+    """A partition of a topic and its log; `log` is an OfflineLog if it could not be opened, and a
+    RemoteLog if another worker serves it: then it is not `is_mine`."""
 
-    __slots__ = ("index", "log", "produced_bytes", "topic")
+    __slots__ = ("index", "is_mine", "log", "produced_bytes", "topic")
 
     def __init__(self, topic: "Topic", index: int, log: PartitionLog) -> None:
         self.topic = topic
         self.index = index
         self.log = log
+        self.is_mine = not isinstance(log, RemoteLog)
         self.produced_bytes = 0
         """Of batches handed to the log, retries of batches that were there already included."""
 
@@ -36,7 +39,7 @@ class Partition:
         return isinstance(self.log, OfflineLog)
 
     def is_usable(self) -> bool:
-        """False if the log could not be opened, and also if it failed since."""
+        """False if the log could not be opened, also if it failed since, and for another's."""
         try:
             self.log.offsets()
         except RequestError:

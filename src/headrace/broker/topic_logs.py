@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 from uuid import UUID
 
+from headrace.broker.cluster.ownership import Ownership
+from headrace.broker.cluster.peers import Peers
+from headrace.broker.cluster.remote_log import RemoteLog
 from headrace.broker.offline_log import OfflineLog
 from headrace.catalog.topics import TopicRow
 from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog
@@ -38,8 +41,10 @@ class LogStore(Protocol):
 
 
 class TopicLogs:
-    def __init__(self, store: LogStore) -> None:
+    def __init__(self, store: LogStore, ownership: Ownership, peers: Peers) -> None:
         self._store = store
+        self._ownership = ownership
+        self._peers = peers
         self._opening = asyncio.Semaphore(OPENING_LOGS_MAX)
 
     async def remove_orphans(self, known: set[UUID]) -> set[UUID]:
@@ -66,7 +71,8 @@ class TopicLogs:
             row.partition_count,
             reason,
         )
-        return [OfflineLog(reason) for _ in range(row.partition_count)]
+        indexes = range(row.partition_count)
+        return [self._elsewhere(row.id, index) or OfflineLog(reason) for index in indexes]
 
     async def make(
         self, topic_id: UUID, indexes: Iterable[int], config: LogConfig
@@ -112,7 +118,16 @@ class TopicLogs:
         async with self._opening:
             return await self._store.open_log(topic_id, index, config, must_exist=must_exist)
 
+    def _elsewhere(self, topic_id: UUID, index: int) -> RemoteLog | None:
+        """What stands for the partition if another worker serves it."""
+        owner = self._ownership.owner_of_partition(topic_id, index)
+        if owner == self._ownership.index:
+            return None
+        return RemoteLog(self._peers, owner, topic_id, index)
+
     async def _open_known(self, row: TopicRow, index: int, config: LogConfig) -> PartitionLog:
+        if elsewhere := self._elsewhere(row.id, index):
+            return elsewhere
         try:
             return await self._open(row.id, index, config, must_exist=True)
         except (CorruptLogError, RequestError, OSError) as error:

@@ -26,6 +26,8 @@ from uuid import UUID, uuid4
 
 from headrace.broker.broker_configs import PARTITIONS_PER_TOPIC_MAX, BrokerConfigs
 from headrace.broker.changes import Changes
+from headrace.broker.cluster.ownership import Ownership
+from headrace.broker.cluster.peers import NoPeers, Peers
 from headrace.broker.named_locks import NamedLocks
 from headrace.broker.topic import Partition, Topic, check_topic_name
 from headrace.broker.topic_configs import TopicConfig
@@ -49,13 +51,15 @@ class Topics:
         store: LogStore,
         configs: BrokerConfigs,
         now_ms: Callable[[], int],
+        ownership: Ownership,
+        peers: Peers,
     ) -> None:
         self.by_name: dict[str, Topic] = {}
         self.by_id: dict[UUID, Topic] = {}
         self.generation = 0
         """Rises with every change that Metadata shows."""
         self._rows = rows
-        self._logs = TopicLogs(store)
+        self._logs = TopicLogs(store, ownership, peers)
         self._configs = configs
         self._now_ms = now_ms
         self._names = NamedLocks()
@@ -71,12 +75,16 @@ class Topics:
         store: LogStore,
         configs: BrokerConfigs,
         now_ms: Callable[[], int],
+        ownership: Ownership | None = None,
+        peers: Peers | None = None,
     ) -> "Topics":
         """Load what the catalog knows, open the logs, remove what a crash left behind.
 
-        A log that cannot be opened takes its partition offline, and nothing else.
+        A log that cannot be opened takes its partition offline, and nothing else. Without
+        `ownership` every log is opened here.
         """
-        topics = cls(rows, store, configs, now_ms)
+        ownership = ownership or Ownership.alone(0)
+        topics = cls(rows, store, configs, now_ms, ownership, peers or NoPeers())
         known = await rows.load_all()
         on_disk = await topics._logs.remove_orphans({row.id for row in known})
         opened = await asyncio.gather(*(topics._load(row, row.id in on_disk) for row in known))
@@ -126,7 +134,7 @@ class Topics:
             (topic.name, partition.index)
             for topic in self.by_name.values()
             for partition in topic.partitions
-            if not partition.is_usable()
+            if partition.is_mine and not partition.is_usable()
         ]
 
     def when_deleted(self, watcher: Callable[[Topic], None]) -> None:

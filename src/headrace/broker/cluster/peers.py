@@ -1,0 +1,76 @@
+"""What a worker can ask of the others: the seam behind which the links between processes stand.
+
+What must not enter: bytes, sockets.
+"""
+
+from enum import IntEnum
+from typing import Protocol
+from uuid import UUID
+
+from headrace.log.contract import AppendDone
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.markers import Marker
+
+__all__ = ["Change", "NoPeers", "Peers"]
+
+
+class Change(IntEnum):
+    """What was changed in the catalog that every worker keeps in memory."""
+
+    TOPICS = 0
+    """Which there are, their partitions and configurations."""
+    BROKER_CONFIGS = 1
+    GROUP_CONFIGS = 2
+
+
+class Peers(Protocol):
+    """The other workers, each by its index. Every call is made on the event loop's thread."""
+
+    async def tell(self, change: Change) -> None:
+        """Until every other worker that lives has taken up the change, within a bounded time.
+        Who does not hear it takes it up when it starts or is linked again. Does not raise."""
+
+    def append(
+        self,
+        owner: int,
+        topic_id: UUID,
+        partition: int,
+        batch: memoryview,
+        acks: int,
+        done: AppendDone | None,
+    ) -> None:
+        """As `PartitionLog.append`, in the order of calls; the batch is not kept afterwards.
+        `done` may hear of NOT_LEADER_OR_FOLLOWER when the owner is down, and then nobody knows
+        whether the batch was appended."""
+
+    def append_marker(
+        self, owner: int, topic_id: UUID, partition: int, marker: Marker, done: AppendDone
+    ) -> None:
+        """As `PartitionLog.append_marker`."""
+
+
+class NoPeers:
+    """Of a process that is alone: there is nobody to tell, and nothing is another's."""
+
+    async def tell(self, change: Change) -> None:
+        """Nobody else has it in memory."""
+
+    def append(
+        self,
+        owner: int,
+        topic_id: UUID,
+        partition: int,
+        batch: memoryview,
+        acks: int,
+        done: AppendDone | None,
+    ) -> None:
+        raise _nobody(owner)
+
+    def append_marker(
+        self, owner: int, topic_id: UUID, partition: int, marker: Marker, done: AppendDone
+    ) -> None:
+        raise _nobody(owner)
+
+
+def _nobody(owner: int) -> RequestError:
+    return RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"there is no worker {owner}")
