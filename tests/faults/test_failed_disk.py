@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from headrace.log import platform
+from headrace.log import disk as log_disk
 from headrace.testing import RunningBroker, running_broker
 from headrace.testing.hot_messages import FetchPartition, FetchRequest, FetchResponse, FetchTopic
 from headrace.testing.raw_client import RawClient, batch
@@ -28,13 +28,13 @@ class FailingDisk:
         files = Path(broker.data_dir, "topics", topic.id.hex, str(partition)).iterdir()
         doomed = {os.stat(file).st_ino for file in files}
         for call in calls:
-            self._monkeypatch.setattr(platform, call, self._failing(call, doomed))
+            self._monkeypatch.setattr(log_disk, call, self._failing(call, doomed))
 
     def mend(self) -> None:
         self._monkeypatch.undo()
 
     def _failing(self, call: str, doomed: set[int]) -> Any:
-        real = getattr(platform, call)
+        real = getattr(log_disk, call)
 
         def fail_or_do(fd: int, *arguments: Any) -> Any:
             if os.fstat(fd).st_ino in doomed:
@@ -122,7 +122,7 @@ def test_records_that_cannot_be_read_are_an_error_of_their_partition_only(
         for partition in (0, 1):
             assert produce(client, partition, b"x" * 1000) == (0, 0)
     with running_broker(str(tmp_path)) as broker:  # what it did not write itself may be cold
-        monkeypatch.setattr(platform, "is_cached", lambda *_: False)
+        monkeypatch.setattr(log_disk, "is_cached", lambda *_: False)
         failing.fail(broker, 0, "preadv")
         client = connect(broker)
         wants = [FetchPartition(partition=index) for index in (0, 1)]

@@ -12,7 +12,7 @@ import sys
 import time
 from uuid import UUID
 
-from headrace.log import platform
+from headrace.log import disk as log_disk
 from headrace.log.contract import LogConfig
 from headrace.log.store import LogStore
 
@@ -43,8 +43,7 @@ async def main(directory: str, calls: int) -> None:
     log = await store.open_log(UUID(int=7), 0, CONFIG)
     fuse = Fuse(calls)
     for name in ("pwrite", "fsync", "fdatasync", "rename", "unlink", "truncate"):
-        fuse.wrap(platform, name)
-    fuse.wrap(os, "replace")
+        fuse.wrap(log_disk, name)
     await log.clean(time.time_ns() // 1_000_000, 1 << 20)
     if fuse.calls > 0:
         os._exit(0)

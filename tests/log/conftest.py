@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from headrace.log import platform
+from headrace.log import disk as log_disk
 from headrace.log.contract import ACKS_ALL, Appended, LogConfig
 from headrace.log.local import LocalLog
 from headrace.log.store import LogStore
@@ -144,7 +144,7 @@ class Lab:
 
 
 class FaultyDisk:
-    """Counts calls of one kind of `platform` and lets chosen ones fail."""
+    """Counts calls of one kind of `headrace.log.disk` and lets chosen ones fail."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
@@ -152,9 +152,9 @@ class FaultyDisk:
     def fail(
         self, name: str, *, nth: int = 1, times: int = 1 << 30, error: int = errno.ENOSPC
     ) -> "Fault":
-        """From its `nth` call on, `times` calls of `platform.<name>` raise `error`."""
-        fault = Fault(getattr(platform, name), nth, times, error)
-        self._patch.setattr(platform, name, fault)
+        """From its `nth` call on, `times` calls of `disk.<name>` raise `error`."""
+        fault = Fault(getattr(log_disk, name), nth, times, error)
+        self._patch.setattr(log_disk, name, fault)
         return fault
 
     def heal(self) -> None:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from headrace.log import platform
+from headrace.log import disk as log_disk
 from headrace.log.contract import ACKS_ALL, ACKS_LEADER, Appended
 from headrace.wire.batch import peek
 from headrace.wire.errors import ErrorCode, RequestError
@@ -18,10 +18,10 @@ class HeldSync:
 
     def __init__(self, monkeypatch):
         self.entered = 0
-        self._real = platform.fdatasync
+        self._real = log_disk.fdatasync
         self._gate = threading.Semaphore(0)
         self.synced_bytes: list[int] = []
-        monkeypatch.setattr(platform, "fdatasync", self)
+        monkeypatch.setattr(log_disk, "fdatasync", self)
 
     def __call__(self, fd):
         self.entered += 1
@@ -155,7 +155,7 @@ def test_a_failed_sync_stops_only_its_partition(lab, monkeypatch):
         store = lab.store()
         logs = [await store.open_log(lab.topic, at, lab.config) for at in range(6)]
         await asyncio.gather(*(lab.put(log, lab.batch()) for log in logs))
-        real = platform.fdatasync
+        real = log_disk.fdatasync
         poisoned = logs[2].segments.active.file.fd
 
         def fdatasync(fd):
@@ -163,8 +163,8 @@ def test_a_failed_sync_stops_only_its_partition(lab, monkeypatch):
                 raise OSError(errno.EIO, "bad disk")
             real(fd)
 
-        monkeypatch.setattr(platform, "fdatasync", fdatasync)
-        monkeypatch.setattr(platform, "can_sync_volume", lambda: False)
+        monkeypatch.setattr(log_disk, "fdatasync", fdatasync)
+        monkeypatch.setattr(log_disk, "can_sync_volume", lambda: False)
         outcomes = await asyncio.gather(*(lab.put_soon(log, lab.batch()) for log in logs))
         assert [isinstance(outcome, Appended) for outcome in outcomes] == [
             at != 2 for at in range(6)
@@ -199,7 +199,7 @@ def test_a_full_disk_costs_nothing_but_the_batches_it_refused(
 
 def test_a_write_that_is_taken_in_parts_is_completed(any_lab, monkeypatch):
     real = os.pwrite
-    monkeypatch.setattr(platform, "pwrite", lambda fd, data, at: real(fd, data[:13], at))
+    monkeypatch.setattr(log_disk, "pwrite", lambda fd, data, at: real(fd, data[:13], at))
 
     async def scenario(log):
         batch = any_lab.batch(b"x" * 200)

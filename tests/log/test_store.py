@@ -35,6 +35,18 @@ def test_the_clean_marker_is_there_only_while_nobody_works(lab):
     assert stored(lab, scenario) is True
 
 
+def test_a_disk_too_full_for_the_process_id_is_no_reason_not_to_start(lab, disk, caplog):
+    async def scenario(store):
+        disk.heal()
+        log = await store.open_log(lab.topic, 0, lab.config)
+        await lab.put(log, lab.batch())
+
+    lab.path.mkdir()
+    disk.fail("pwrite")
+    stored(lab, scenario)
+    assert "headrace.lock: the process id was not written" in caplog.text
+
+
 def test_a_directory_with_a_refused_log_is_not_called_clean(lab):
     async def fill(store):
         log = await store.open_log(lab.topic, 0, lab.config)

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from headrace.log import platform, upkeep
+from headrace.log import disk as log_disk
+from headrace.log import upkeep
 from headrace.log.contract import LogConfig
 from headrace.log.producers import EXPIRY_MS
 from headrace.log.recovery import recover
@@ -324,7 +325,7 @@ def test_appends_and_reads_go_on_during_deletion(any_lab):
 
 def test_every_byte_is_synced_also_of_segments_sealed_during_a_deletion(lab, monkeypatch):
     synced: dict[int, int] = {}
-    real_sync, real_write = platform.fdatasync, upkeep._write
+    real_sync, real_write = log_disk.fdatasync, upkeep._write
     entered, gate = threading.Event(), threading.Event()
     syncing, disk_is_quick = threading.Event(), threading.Event()
     disk_is_quick.set()
@@ -341,8 +342,8 @@ def test_every_byte_is_synced_also_of_segments_sealed_during_a_deletion(lab, mon
         assert gate.wait(30)
         real_write(directory, snapshot)
 
-    monkeypatch.setattr(platform, "fdatasync", fdatasync)
-    monkeypatch.setattr(platform, "can_sync_volume", lambda: False)
+    monkeypatch.setattr(log_disk, "fdatasync", fdatasync)
+    monkeypatch.setattr(log_disk, "can_sync_volume", lambda: False)
 
     async def scenario(log):
         await fill(lab, log, 12)

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from headrace.log import platform, volume
+from headrace.log import disk as log_disk
+from headrace.log import volume
 from headrace.log.contract import Appended
 from headrace.log.volume import LOGS_MIN, Volume
 
@@ -20,11 +21,11 @@ class Syncs:
     def __init__(self, monkeypatch):
         self.files = self.volumes = 0
         self.fails: set[str] = set()
-        self._fdatasync = platform.fdatasync
-        monkeypatch.setattr(platform, "fdatasync", self.file)
-        monkeypatch.setattr(platform, "sync_volume", self.volume)
-        monkeypatch.setattr(platform, "can_sync_volume", lambda: True)
-        monkeypatch.setattr(platform, "unwritten_bytes", lambda: 0)
+        self._fdatasync = log_disk.fdatasync
+        monkeypatch.setattr(log_disk, "fdatasync", self.file)
+        monkeypatch.setattr(log_disk, "sync_volume", self.volume)
+        monkeypatch.setattr(log_disk, "can_sync_volume", lambda: True)
+        monkeypatch.setattr(log_disk, "unwritten_bytes", lambda: 0)
 
     def file(self, fd):
         self.files += 1
@@ -90,7 +91,7 @@ def test_a_volume_that_others_write_to_is_not_synced(tmp_path, syncs, monkeypatc
     whole = Volume(str(tmp_path))
     assert whole.is_worth_syncing(LOGS_MIN)
     assert not whole.is_worth_syncing(LOGS_MIN - 1)
-    monkeypatch.setattr(platform, "unwritten_bytes", lambda: volume.UNWRITTEN_BYTES_MAX + 1)
+    monkeypatch.setattr(log_disk, "unwritten_bytes", lambda: volume.UNWRITTEN_BYTES_MAX + 1)
     assert not whole.is_worth_syncing(1000)
     whole.close()
 
@@ -117,10 +118,10 @@ def test_a_slow_sync_of_the_volume_is_not_repeated_for_a_while(tmp_path, syncs, 
 
 
 def test_the_real_call_works_where_it_is_offered(tmp_path):
-    if platform.can_sync_volume():
-        assert platform.unwritten_bytes() >= 0
+    if log_disk.can_sync_volume():
+        assert log_disk.unwritten_bytes() >= 0
         whole = Volume(str(tmp_path))
         whole.sync()
         whole.close()
         with pytest.raises(OSError, match="Bad file descriptor"):
-            platform.sync_volume(999_999)
+            log_disk.sync_volume(999_999)

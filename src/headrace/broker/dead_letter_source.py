@@ -7,12 +7,12 @@ What must not enter: what the copies are for.
 """
 
 import asyncio
-import os
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from headrace.broker.dead_letter_batch import GivenUp
 from headrace.log.contract import PartitionLog, Slice
+from headrace.log.reading import read_slice
 from headrace.wire.batch import ATTRIBUTE_CONTROL, HEADER_BYTES, BatchHeader, crc_matches, peek
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.records import Record, read_records
@@ -66,7 +66,7 @@ def _let_go(done: "asyncio.Future[Originals]", found: Slice) -> None:
 
 def _collect(found: Slice, wanted: Sequence[GivenUp]) -> Originals:
     """In a thread: reads, checks and unpacks. Raises OSError."""
-    data = memoryview(os.pread(found.file, found.size_bytes, found.position))
+    data = memoryview(read_slice(found))
     last = wanted[-1].offset
     offsets = {record.offset for record in wanted}
     records: dict[int, Record] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.broker.append import find_in_epoch
 from headrace.log.contract import Aborted, Slice
-from headrace.log.reading import warm
+from headrace.log.reading import copy_slice, send_slice, warm
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.fetch import PartitionWant
 
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from headrace.broker.broker import Broker
     from headrace.broker.topics import Partition
 
-__all__ = ["RESPONSE_BYTES_MAX", "Fetched", "Slice", "fetch", "warm"]
+__all__ = [
+    "RESPONSE_BYTES_MAX",
+    "Fetched",
+    "Slice",
+    "copy_slice",
+    "fetch",
+    "send_slice",
+    "warm",
+]
 
 RESPONSE_BYTES_MAX: Final = 55 * 1024 * 1024
 """fetch.max.bytes: whatever a client asks for, one answer holds no more."""

@@ -26,7 +26,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Final
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.producers import ProducerTable
 from headrace.log.segment import SegmentFacts
 from headrace.log.transactions import Transactions
@@ -98,25 +98,22 @@ def write_durably(path: str, data: bytes) -> None:
     """
     temporary = path + TEMPORARY_SUFFIX
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        fd = disk.open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            view = memoryview(data)
-            position = 0
-            while position < len(view):
-                position += platform.pwrite(fd, view[position:], position)
-            platform.fsync(fd)
+            disk.write(fd, data, 0)
+            disk.fsync(fd)
         finally:
-            os.close(fd)
-        os.replace(temporary, path)
+            disk.close(fd)
+        disk.rename(temporary, path)
     except OSError:
         remove_if_there(temporary)
         raise
-    platform.fsync_directory(os.path.dirname(path))
+    disk.fsync_directory(os.path.dirname(path))
 
 
 def remove_if_there(path: str) -> None:
     """Unlink; a file that is not there is fine."""
     try:
-        platform.unlink(path)
+        disk.unlink(path)
     except FileNotFoundError:
         return

@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.contract import CorruptLogError
 from headrace.log.key_map import KeyMap
 from headrace.log.scanning import Scan, scan_batches
@@ -201,7 +201,7 @@ def clean(
 def _batches(source: Segment, pace: Pace) -> Iterator[tuple[BatchHeader, memoryview]]:
     outcome = Scan()
     at = source.base_offset
-    fd = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = disk.open_file(source.path, os.O_RDONLY)
     try:
         for header, _, batch in scan_batches(fd, 0, source.base_offset, source.size_bytes, outcome):
             yield header, batch
@@ -210,7 +210,7 @@ def _batches(source: Segment, pace: Pace) -> Iterator[tuple[BatchHeader, memoryv
         if outcome.why is not None:
             raise CorruptLogError(f"{source.path} is damaged (offset {at}): {outcome.why}")
     finally:
-        os.close(fd)
+        disk.close(fd)
 
 
 def _filtered(
@@ -307,34 +307,34 @@ class _Output:
         self._fill_hole()
         if self._fd >= 0:
             self._write()
-            platform.fsync(self._fd)
+            disk.fsync(self._fd)
 
     def close(self) -> bool:
         """Whether there is a new file."""
         if self._fd < 0:
             return False
-        os.close(self._fd)
+        disk.close(self._fd)
         return True
 
     def discard(self) -> None:
         if self.close():
-            platform.unlink(self._path)
+            disk.unlink(self._path)
 
     def _begin(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._fd = os.open(self._path, flags, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        self._fd = disk.open_file(self._path, flags)
         end, self._written = self._written, 0
-        source = os.open(self._source, os.O_RDONLY | os.O_CLOEXEC)
+        source = disk.open_file(self._source, os.O_RDONLY)
         try:
             while self._written < end:
                 size_bytes = min(WRITE_BYTES, end - self._written)
-                piece = platform.pread(source, size_bytes, self._written)
+                piece = disk.pread(source, size_bytes, self._written)
                 if not piece:
                     raise OSError(f"{self._source} has become shorter")
                 self._buffer += piece
                 self._write()
         finally:
-            os.close(source)
+            disk.close(source)
 
     def _fill_hole(self) -> None:
         if self._hole_from < self._end_offset:
@@ -359,13 +359,9 @@ class _Output:
             self._write()
 
     def _write(self) -> None:
-        view = memoryview(self._buffer)
-        while view:
-            got = platform.pwrite(self._fd, view, self._written)
-            self._written += got
-            self._unsynced += got
-            view = view[got:]
+        self._written = disk.write(self._fd, self._buffer, self._written)
+        self._unsynced += len(self._buffer)
         self._buffer = bytearray()
         if self._unsynced >= SYNC_BYTES:
-            platform.fdatasync(self._fd)
+            disk.fdatasync(self._fd)
             self._unsynced = 0

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
-from headrace.log import platform, upkeep
+from headrace.log import disk, upkeep
 from headrace.log.checkpoint import remove_if_there
 from headrace.log.cleaning import MapTooSmallError, Pace, Rules, Stopped, clean, fill_map
 from headrace.log.contract import CleaningDone, CleaningState, CorruptLogError
@@ -232,8 +232,8 @@ class Compaction:
 
 def _open_synced(path: str) -> int:
     """The new file, whose name is durable."""
-    platform.fsync_directory(os.path.dirname(path))
-    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    disk.fsync_directory(os.path.dirname(path))
+    return disk.open_file(path, os.O_RDWR)
 
 
 def _groups(segments: Sequence[Segment], until: int, bytes_max: int) -> list[list[Segment]]:

@@ -4,9 +4,10 @@ closed or deleted meanwhile.
 What must not enter: paths that mean something, offsets, batches.
 """
 
-import os
 import threading
 from typing import Final
+
+from headrace.log import disk
 
 __all__ = ["OpenFile"]
 
@@ -36,4 +37,4 @@ class OpenFile:
             self._users -= 1
             is_last = self._users == 0
         if is_last:
-            os.close(self.fd)
+            disk.close(self.fd)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple, Protocol
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.contract import SyncRound
 from headrace.log.files import OpenFile
 from headrace.log.segment import Tail
@@ -60,9 +60,9 @@ class Syncable(Protocol):
 def sync_job(job: SyncJob) -> None:
     """Blocks on the disk. Raises OSError, which is final."""
     for file in job.files:
-        platform.fdatasync(file.fd)
+        disk.fdatasync(file.fd)
     for directory in job.directories:
-        platform.fsync_directory(directory)
+        disk.fsync_directory(directory)
 
 
 class Flusher:

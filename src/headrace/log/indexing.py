@@ -6,6 +6,7 @@ reads those, with their CRCs).
 
 import logging
 
+from headrace.log import disk
 from headrace.log.contract import CorruptLogError
 from headrace.log.index import SparseIndex
 from headrace.log.segment import BadBatchError, ReadAt, Segment, walk
@@ -19,8 +20,8 @@ def load_index(segment: Segment, read: ReadAt, interval_bytes: int) -> SparseInd
     """The index of the segment's `size_bytes` bytes. Raises CorruptLogError if it had to be
     rebuilt and the segment is damaged; OSError."""
     try:
-        with open(segment.index_path, "rb") as file:
-            index, covered_bytes = SparseIndex.decode(file.read(), segment.base_offset)
+        data = disk.read_file(segment.index_path)
+        index, covered_bytes = SparseIndex.decode(data, segment.base_offset)
         if covered_bytes >= segment.size_bytes and len(index):
             index.cut(segment.size_bytes)
             return index

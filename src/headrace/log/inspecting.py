@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from headrace.log import disk
 from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint
 from headrace.log.index import SparseIndex
 from headrace.log.marks import Mark
@@ -95,7 +96,7 @@ class PartitionFiles:
         self.checkpoint = self._read_checkpoint()
         self.paths = {
             int(name.removesuffix(LOG_SUFFIX)): os.path.join(directory, name)
-            for name in sorted(os.listdir(directory))
+            for name in sorted(disk.list_names(directory))
             if name.endswith(LOG_SUFFIX) and name.removesuffix(LOG_SUFFIX).isdigit()
         }
         """Base offset -> file."""
@@ -107,7 +108,7 @@ class PartitionFiles:
 
     def missing(self) -> list[SegmentFacts]:
         """Segments that the checkpoint lists and that are not there, nor deleted."""
-        deleted = {name for name in os.listdir(self.directory) if DELETED_LOG_SUFFIX in name}
+        deleted = {name for name in disk.list_names(self.directory) if DELETED_LOG_SUFFIX in name}
         return [
             facts
             for facts in self.checkpoint.segments
@@ -119,8 +120,7 @@ class PartitionFiles:
     def _read_checkpoint(self) -> Checkpoint:
         path = os.path.join(self.directory, CHECKPOINT_NAME)
         try:
-            with open(path, "rb") as file:
-                return Checkpoint.decode(file.read())
+            return Checkpoint.decode(disk.read_file(path))
         except FileNotFoundError:
             self.notes.append("there is no checkpoint: the next start reads the whole log")
         except ValueError as error:
@@ -134,7 +134,7 @@ class PartitionFiles:
             return
         self.notes.append("a compaction was interrupted: the next start finishes it")
         new_path = cleaned_path(Segment(self.directory, swap.sources[0], 0))
-        if os.path.exists(new_path):
+        if disk.is_there(new_path):
             self.paths[swap.sources[0]] = new_path
         for base in swap.sources[1:]:
             self.paths.pop(base, None)
@@ -176,13 +176,13 @@ def inspect(directory: str, mark: Mark) -> PartitionReport:
 def read_batches(path: str, base_offset: int) -> Iterator[tuple[BatchHeader, int, bytes]]:
     """(header, position, bytes) of the valid batches of a segment, up to the first bytes that are
     none. Raises OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = disk.open_file(path, os.O_RDONLY)
     try:
-        size = os.fstat(fd).st_size
+        size = disk.size_of(fd)
         for header, placed, batch in scan_batches(fd, 0, base_offset, size, Scan()):
             yield header, placed.position, bytes(batch)
     finally:
-        os.close(fd)
+        disk.close(fd)
 
 
 class _Look:
@@ -216,13 +216,13 @@ class _Look:
         """Position -> offset there, greatest timestamp before."""
 
     def read(self) -> None:
-        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = disk.open_file(self._path, os.O_RDONLY)
         try:
-            size = os.fstat(fd).st_size
+            size = disk.size_of(fd)
             self._report.size_bytes += size
             end_offset = self._read(fd, size)
         finally:
-            os.close(fd)
+            disk.close(fd)
         following = self._following
         if following is not None and end_offset < following:
             why = f"the next segment starts at offset {following}"
@@ -323,8 +323,9 @@ class _Look:
         if self._path.endswith(CLEANED_SUFFIX):
             return  # it has none yet
         try:
-            with open(segment.index_path, "rb") as file:
-                index, covered_bytes = SparseIndex.decode(file.read(), self._base)
+            index, covered_bytes = SparseIndex.decode(
+                disk.read_file(segment.index_path), self._base
+            )
         except FileNotFoundError:
             return  # made when it is needed
         except ValueError as error:

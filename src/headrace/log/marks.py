@@ -26,7 +26,7 @@ import struct
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.wire.crc import crc32c
 
 __all__ = ["MARKS_NAME", "LogMark", "Mark", "Marks"]
@@ -67,7 +67,7 @@ class LogMark:
         body = _SLOT.pack(self._topic, self._partition, base_offset, position)
         slot = (body + _CRC.pack(crc32c(memoryview(body)))).ljust(SLOT_BYTES, b"\0")
         try:
-            platform.pwrite(self._fd, slot, self._slot * SLOT_BYTES)
+            disk.pwrite(self._fd, slot, self._slot * SLOT_BYTES)
         except OSError as error:
             if not self._is_warned:
                 self._is_warned = True
@@ -79,12 +79,13 @@ class Marks:
 
     def __init__(self, directory: str) -> None:
         """Raises OSError."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._fd = os.open(os.path.join(directory, MARKS_NAME), flags, 0o644)
+        flags = os.O_RDWR | os.O_CREAT
+        path = os.path.join(directory, MARKS_NAME)
+        self._fd = disk.open_file(path, flags)
         self._slots: dict[tuple[bytes, int], int] = {}
         self._found: dict[tuple[bytes, int], Mark] = {}
         self._free: list[int] = []
-        data = os.pread(self._fd, os.fstat(self._fd).st_size, 0)
+        data = disk.read_file(path)
         self._count = len(data) // SLOT_BYTES
         for slot in range(self._count):
             start = slot * SLOT_BYTES
@@ -115,8 +116,8 @@ class Marks:
         for key in [key for key in self._slots if key[0] == topic_id.bytes]:
             slot = self._slots.pop(key)
             self._found.pop(key, None)
-            platform.pwrite(self._fd, bytes(SLOT_BYTES), slot * SLOT_BYTES)
+            disk.pwrite(self._fd, bytes(SLOT_BYTES), slot * SLOT_BYTES)
             self._free.append(slot)
 
     def close(self) -> None:
-        os.close(self._fd)
+        disk.close(self._fd)

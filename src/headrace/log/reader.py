@@ -9,11 +9,10 @@ What must not enter: what may be read (start and high watermark are given), appe
 
 import asyncio
 import logging
-import os
 from collections.abc import Iterator
 from typing import Final
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.contract import MAX_TIMESTAMP, CorruptLogError, Slice
 from headrace.log.files import OpenFile
 from headrace.log.index import NO_TIMESTAMP, SparseIndex
@@ -81,7 +80,7 @@ class Reader:
             return EMPTY_SLICE
         self._remember(cut.next_offset, segment, cut.end)
         size = cut.end - cut.position
-        cold = not hot and not platform.is_cached(file.fd, cut.position, size)
+        cold = not hot and not disk.is_cached(file.fd, cut.position, size)
         return Slice(file.fd, cut.position, size, cold, file.release, cut.next_offset)
 
     async def place_of(self, offset: int, readable: Tail) -> Tail:
@@ -268,7 +267,7 @@ class Reader:
 def _close_unwanted(opening: "asyncio.Future[tuple[int, SparseIndex | None]]") -> None:
     """The reader went away while its segment was being opened."""
     if not opening.cancelled() and opening.exception() is None:
-        os.close(opening.result()[0])
+        disk.close(opening.result()[0])
 
 
 def _about_at(segment: Segment, offset: int) -> int:

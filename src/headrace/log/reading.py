@@ -11,7 +11,7 @@ import asyncio
 import os
 from typing import Final, NamedTuple
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.contract import Slice
 from headrace.log.index import SparseIndex
 from headrace.log.indexing import load_index
@@ -22,10 +22,13 @@ __all__ = [
     "EMPTY_SLICE",
     "Cut",
     "Wanted",
+    "copy_slice",
     "find_cut",
     "first_header",
     "headers",
     "open_segment",
+    "read_slice",
+    "send_slice",
     "warm",
 ]
 
@@ -100,11 +103,11 @@ def open_segment(
 ) -> tuple[int, SparseIndex | None]:
     """An open descriptor and, when asked for, the index. Blocks on the disk.
     Raises OSError, CorruptLogError."""
-    fd = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
+    fd = disk.open_file(segment.path, os.O_RDWR)
     try:
         index = load_index(segment, reader_of(fd), interval_bytes) if with_index else None
     except BaseException:
-        os.close(fd)
+        disk.close(fd)
         raise
     return fd, index
 
@@ -115,12 +118,27 @@ async def warm(slice_: Slice) -> None:
         await asyncio.to_thread(_read_through, slice_.file, slice_.position, slice_.size_bytes)
 
 
+def read_slice(slice_: Slice) -> bytes:
+    """All of it, or what the file still has of it. Blocks on the disk. Raises OSError."""
+    return disk.pread(slice_.file, slice_.size_bytes, slice_.position)
+
+
+def copy_slice(slice_: Slice, view: memoryview) -> int:
+    """Read from its start into `view`; how many bytes there were. Raises OSError."""
+    return disk.preadv(slice_.file, [view], slice_.position)
+
+
+def send_slice(slice_: Slice, socket_fd: int) -> int:
+    """Send from its start without a copy; how many bytes the socket took. Raises OSError."""
+    return disk.send(socket_fd, slice_.file, slice_.position, slice_.size_bytes)
+
+
 async def first_header(slice_: Slice) -> BatchHeader | None:
     """The header of the slice's first batch; None for an empty slice. Raises OSError."""
     if slice_.size_bytes < HEADER_BYTES:
         return None
     where = (slice_.file, HEADER_BYTES, slice_.position)
-    header = await asyncio.to_thread(os.pread, *where) if slice_.cold else os.pread(*where)
+    header = await asyncio.to_thread(disk.pread, *where) if slice_.cold else disk.pread(*where)
     return peek(header) if len(header) == HEADER_BYTES else None
 
 
@@ -139,7 +157,7 @@ def _headers(slice_: Slice, until_offset: int) -> list[tuple[int, BatchHeader]]:
     while end - position >= HEADER_BYTES:
         if position + HEADER_BYTES > piece_at + len(piece):
             piece_at = position
-            piece = os.pread(slice_.file, min(HOP_BYTES, end - position), position)
+            piece = disk.pread(slice_.file, min(HOP_BYTES, end - position), position)
             if len(piece) < HEADER_BYTES:
                 raise OSError(f"a segment ends {end - position} bytes before its index says")
         header = peek(piece, position - piece_at)
@@ -151,11 +169,11 @@ def _headers(slice_: Slice, until_offset: int) -> list[tuple[int, BatchHeader]]:
 
 
 def _read_through(fd: int, position: int, size_bytes: int) -> None:
-    platform.will_need(fd, position, size_bytes)
+    disk.will_need(fd, position, size_bytes)
     scratch = memoryview(bytearray(min(WARM_PIECE_BYTES, size_bytes)))
     end = position + size_bytes
     while position < end:
-        got = platform.preadv(fd, [scratch[: end - position]], position)
+        got = disk.preadv(fd, [scratch[: end - position]], position)
         if got == 0:
             return
         position += got

@@ -24,7 +24,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.checkpoint import (
     CHECKPOINT_NAME,
     TEMPORARY_SUFFIX,
@@ -107,22 +107,21 @@ def _segment_sizes(directory: str) -> tuple[dict[int, int], set[int]]:
     still have a name; what an interrupted write left is removed."""
     sizes = {}
     deleted = set()
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            stem, suffix = os.path.splitext(entry.name)
-            if suffix in (TEMPORARY_SUFFIX, CLEANED_SUFFIX):
-                remove_if_there(entry.path)
-            elif suffix == DELETED_LOG_SUFFIX and stem.isdigit():
-                deleted.add(int(stem))
-            elif suffix == LOG_SUFFIX and stem.isdigit():
-                sizes[int(stem)] = entry.stat().st_size
+    for name in disk.list_names(directory):
+        stem, suffix = os.path.splitext(name)
+        path = os.path.join(directory, name)
+        if suffix in (TEMPORARY_SUFFIX, CLEANED_SUFFIX):
+            remove_if_there(path)
+        elif suffix == DELETED_LOG_SUFFIX and stem.isdigit():
+            deleted.add(int(stem))
+        elif suffix == LOG_SUFFIX and stem.isdigit():
+            sizes[int(stem)] = disk.size_of(path)
     return sizes, deleted
 
 
 def _read_checkpoint(path: str) -> Checkpoint:
     try:
-        with open(path, "rb") as file:
-            return Checkpoint.decode(file.read())
+        return Checkpoint.decode(disk.read_file(path))
     except FileNotFoundError:
         return Checkpoint()
     except ValueError as error:
@@ -177,11 +176,11 @@ def _load_index(segment: Segment, interval_bytes: int) -> None:
     segment.is_index_saved = False  # it goes on growing
     if segment.size_bytes == 0:
         return
-    fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = disk.open_file(segment.path, os.O_RDONLY)
     try:
         segment.index = load_index(segment, reader_of(fd), interval_bytes)
     finally:
-        os.close(fd)
+        disk.close(fd)
     segment.index_due_at = segment.size_bytes
 
 
@@ -212,7 +211,7 @@ class _Tail:
                 del self.segments[at + 1 :]
                 break
         if self.scanned_bytes:
-            platform.fsync_directory(self.segments[0].directory)
+            disk.fsync_directory(self.segments[0].directory)
 
     def _size(self, segment: Segment) -> int:
         return self._sizes.get(segment.base_offset, 0)
@@ -223,22 +222,22 @@ class _Tail:
         if segment.first_append_ms < 0:
             segment.first_append_ms = now_ms
         outcome = Scan()
-        fd = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
+        fd = disk.open_file(segment.path, os.O_RDWR)
         try:
-            platform.fdatasync(fd)
-            platform.drop_cached(fd)
+            disk.fdatasync(fd)
+            disk.drop_cached(fd)
             for header, placed in scan(fd, start, segment.end_offset, self._size(segment), outcome):
                 segment.add(*placed, interval_bytes)
                 self._producers.replay(header, now_ms, _marker_of(fd, header, placed))
         finally:
-            os.close(fd)
+            disk.close(fd)
         self.scanned_bytes += segment.size_bytes - start
         return outcome.why
 
     def _cut(self, segment: Segment, why: str, following: list[Segment]) -> None:
         """End the log where `segment` stops being valid, or refuse to."""
         position, size = segment.size_bytes, self._size(segment)
-        fd = os.open(segment.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = disk.open_file(segment.path, os.O_RDWR | os.O_CREAT)
         try:
             damage = self._damage(segment, fd, following)
             if damage:
@@ -246,13 +245,13 @@ class _Tail:
                     f"{segment.path} is damaged at position {position} "
                     f"(offset {segment.end_offset}): {why}; {damage}"
                 )
-            platform.truncate(fd, position)
-            platform.fdatasync(fd)
+            disk.truncate(fd, position)
+            disk.fdatasync(fd)
         finally:
-            os.close(fd)
+            disk.close(fd)
         for later in following:
             _remove(later)
-        platform.fsync_directory(segment.directory)
+        disk.fsync_directory(segment.directory)
         self.cut_bytes = size - position + sum(self._size(later) for later in following)
         _log.warning(
             "%s: a torn tail of %d bytes was cut at position %d (offset %d): %s",
@@ -283,11 +282,11 @@ class _Tail:
         for segment in following:
             size = self._size(segment)
             if size:
-                fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
+                fd = disk.open_file(segment.path, os.O_RDONLY)
                 try:
                     first = next(scan(fd, 0, segment.base_offset, size, Scan()), None)
                 finally:
-                    os.close(fd)
+                    disk.close(fd)
                 if first is not None:
                     return f"{segment.path} holds valid batches"
         return None
@@ -297,7 +296,7 @@ def _marker_of(fd: int, header: BatchHeader, placed: Placed) -> Marker | None:
     """The transaction marker, if the batch at this place is one. Raises CorruptLogError."""
     if not header.attributes & ATTRIBUTE_CONTROL:
         return None
-    batch = platform.pread(fd, header.size_bytes, placed.position)
+    batch = disk.pread(fd, header.size_bytes, placed.position)
     try:
         return read_marker(batch, header.producer_id, header.producer_epoch)
     except MalformedError as error:

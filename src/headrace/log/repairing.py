@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint, remove_if_there, write_durably
 from headrace.log.inspecting import Damage, PartitionReport, Run
 from headrace.log.segment import Segment
@@ -36,28 +36,38 @@ def cut(report: PartitionReport, damages: Sequence[Damage], copies: str) -> None
     for path in dict.fromkeys(damage.path for damage in damages):
         of_path = [damage for damage in damages if damage.path == path]
         _rewrite(path, report.runs[path], of_path)
-    platform.fsync_directory(report.directory)
+    disk.fsync_directory(report.directory)
 
 
 def remove_indexes(report: PartitionReport) -> None:
     """Remove the indexes that are wrong; a start makes them anew. Raises OSError."""
     for path in report.bad_indexes:
         remove_if_there(path)
-    platform.fsync_directory(report.directory)
+    disk.fsync_directory(report.directory)
 
 
 def _copy(damages: Sequence[Damage], copies: str) -> None:
-    os.makedirs(copies)
+    disk.make_directories(copies)
     for damage in damages:
         name = f"{os.path.basename(damage.path)}.{damage.position}-{damage.end}"
         if damage.end > damage.position:
-            with open(damage.path, "rb") as source, open(os.path.join(copies, name), "wb") as copy:
-                source.seek(damage.position)
-                _copy_bytes(source.fileno(), damage.position, damage.end, copy.fileno())
-                platform.fsync(copy.fileno())
+            _copy_damaged(damage, os.path.join(copies, name))
     about = json.dumps([damage._asdict() for damage in damages], indent=2)
     write_durably(os.path.join(copies, "about.json"), about.encode() + b"\n")
-    platform.fsync_directory(os.path.dirname(copies))
+    disk.fsync_directory(os.path.dirname(copies))
+
+
+def _copy_damaged(damage: Damage, path: str) -> None:
+    source = disk.open_file(damage.path, os.O_RDONLY)
+    try:
+        copy = disk.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            _copy_bytes(source, damage.position, damage.end, copy, 0)
+            disk.fsync(copy)
+        finally:
+            disk.close(copy)
+    finally:
+        disk.close(source)
 
 
 def _rewrite(path: str, runs: Sequence[Run], damages: Sequence[Damage]) -> None:
@@ -70,37 +80,33 @@ def _rewrite(path: str, runs: Sequence[Run], damages: Sequence[Damage]) -> None:
         remove_if_there(path)
         return
     new_path = os.path.join(directory, f"{base:020d}{CLEANED_SUFFIX}")
-    fd = os.open(new_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    fd = disk.open_file(new_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
-        source = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if runs else -1
+        source = disk.open_file(path, os.O_RDONLY) if runs else -1
         try:
-            offset = base
+            offset, written = base, 0
             for run in runs:
-                _write(fd, hole(offset, run.first_offset, 0))
-                _copy_bytes(source, run.position, run.end, fd)
+                written = disk.write(fd, hole(offset, run.first_offset, 0), written)
+                written = _copy_bytes(source, run.position, run.end, fd, written)
                 offset = run.next_offset
         finally:
             if runs:
-                os.close(source)
+                disk.close(source)
         if damages[-1].next_offset is not None:
-            _write(fd, hole(offset, max(offset, damages[-1].next_offset), 0))
-        platform.fsync(fd)
+            disk.write(fd, hole(offset, max(offset, damages[-1].next_offset), 0), written)
+        disk.fsync(fd)
     finally:
-        os.close(fd)
+        disk.close(fd)
     remove_if_there(segment.index_path)
-    platform.rename(new_path, path)
+    disk.rename(new_path, path)
 
 
-def _copy_bytes(source: int, position: int, end: int, target: int) -> None:
+def _copy_bytes(source: int, position: int, end: int, target: int, written: int) -> int:
+    """Copy [position, end) to `written` on; returns the position after it."""
     while position < end:
-        piece = platform.pread(source, min(COPY_BYTES, end - position), position)
+        piece = disk.pread(source, min(COPY_BYTES, end - position), position)
         if not piece:
             raise OSError(f"the file ended at position {position}")
-        _write(target, piece)
+        written = disk.write(target, piece, written)
         position += len(piece)
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    return written

@@ -25,7 +25,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.files import OpenFile
 from headrace.log.index import NO_TIMESTAMP, SparseIndex
 from headrace.wire.batch import HEADER_BYTES, LENGTH_OVERHEAD_BYTES
@@ -151,15 +151,15 @@ class Segment:
 
     def open_new(self) -> OpenFile:
         """The file, which must not be there yet. Raises OSError."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self.file = OpenFile(os.open(self.path, flags, 0o644))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        self.file = OpenFile(disk.open_file(self.path, flags))
         return self.file
 
     def open_for_writing(self) -> OpenFile:
         """The file, created if need be. Raises OSError."""
         if self.file is None:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            self.file = OpenFile(os.open(self.path, flags, 0o644))
+            flags = os.O_RDWR | os.O_CREAT
+            self.file = OpenFile(disk.open_file(self.path, flags))
         return self.file
 
     def unload_index(self) -> None:
@@ -212,7 +212,7 @@ def cached_reader_of(fd: int) -> ReadAt:
     """Reads the file, raising BlockingIOError where it would have to wait for the disk."""
 
     def read(size_bytes: int, position: int) -> bytes:
-        return platform.read_cached(fd, size_bytes, position)
+        return disk.read_cached(fd, size_bytes, position)
 
     return read
 
@@ -226,7 +226,7 @@ def reader_of(fd: int) -> ReadAt:
     """Reads the file, waiting for the disk when it must."""
 
     def read(size_bytes: int, position: int) -> bytes:
-        return platform.pread(fd, size_bytes, position)
+        return disk.pread(fd, size_bytes, position)
 
     return read
 

@@ -14,17 +14,15 @@ What must not enter: topic names, configuration's meaning, the catalog's files.
 import asyncio
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
-import shutil
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal
 from uuid import UUID
 
-from headrace.log import platform, upkeep
+from headrace.log import disk, upkeep
 from headrace.log.checkpoint import remove_if_there, write_durably
 from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog, SyncRound
 from headrace.log.flusher import Flusher
@@ -89,10 +87,10 @@ class LogStore:
         """Take the data directory, created if need be; `report` hears on the loop of every round
         of group commit. Raises DataDirectoryInUse, OSError."""
         directory = os.path.abspath(directory)
-        os.makedirs(os.path.join(directory, TOPICS_NAME), exist_ok=True)
+        disk.make_directories(os.path.join(directory, TOPICS_NAME), exist_ok=True)
         with contextlib.ExitStack() as undo:
             lock = lock_directory(directory)
-            undo.callback(os.close, lock)
+            undo.callback(disk.close, lock)
             _remove_leftovers(os.path.join(directory, TOPICS_NAME))
             was_clean = _take_clean_marker(directory)
             marks = Marks(directory)
@@ -117,10 +115,10 @@ class LogStore:
         mark = self._marks.of(topic_id, partition)
 
         def open_directory() -> tuple[Recovered, bool]:
-            is_new = not os.path.isdir(directory)
+            is_new = not disk.is_directory(directory)
             if is_new and must_exist:
                 raise CorruptLogError(f"the directory {directory} is missing")
-            os.makedirs(directory, exist_ok=True)
+            disk.make_directories(directory, exist_ok=True)
             recovered = recover(
                 directory,
                 index_interval_bytes=config.index_interval_bytes,
@@ -145,8 +143,8 @@ class LogStore:
         """Make it durable that the topic's directories exist. Raises OSError."""
 
         def sync() -> None:
-            platform.fsync_directory(os.path.join(self._topics, topic_id.hex))
-            platform.fsync_directory(self._topics)
+            disk.fsync_directory(os.path.join(self._topics, topic_id.hex))
+            disk.fsync_directory(self._topics)
 
         await self._resources.tend(sync)
 
@@ -159,17 +157,17 @@ class LogStore:
 
     def topic_ids(self) -> set[UUID]:
         """The topics on the disk."""
-        names = os.listdir(self._topics)
+        names = disk.list_names(self._topics)
         return {UUID(hex=name) for name in names if _TOPIC_NAME.fullmatch(name)}
 
     def volume_bytes(self) -> int:
         """The size of the volume that the directory is on."""
-        facts = os.statvfs(self.directory)
+        facts = disk.volume_of(self.directory)
         return facts.f_blocks * facts.f_frsize
 
     def free_bytes(self) -> int:
         """What the volume has left."""
-        facts = os.statvfs(self.directory)
+        facts = disk.volume_of(self.directory)
         return facts.f_bavail * facts.f_frsize
 
     async def close(self) -> None:
@@ -188,14 +186,14 @@ class LogStore:
 
     def _remove_leftovers(self) -> None:
         """What is left of topics that were being deleted goes now, in a thread."""
-        for name in os.listdir(self._topics):
+        for name in disk.list_names(self._topics):
             if name.endswith(DELETED_SUFFIX):
                 path = os.path.join(self._topics, name)
-                self._resources.tend_soon(partial(shutil.rmtree, path, ignore_errors=True))
+                self._resources.tend_soon(partial(disk.remove_tree, path, ignore_errors=True))
 
     def _leave(self, is_clean: bool) -> None:
         with contextlib.ExitStack() as leaving:
-            leaving.callback(os.close, self._lock)
+            leaving.callback(disk.close, self._lock)
             leaving.callback(self._marks.close)
             self._resources.close()
             if is_clean:
@@ -209,42 +207,45 @@ def lock_directory(directory: str) -> int:
     """Lock the directory for as long as the descriptor that is returned is open. Raises
     DataDirectoryInUse, OSError."""
     path = os.path.join(directory, LOCK_NAME)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = disk.open_file(path, os.O_RDWR | os.O_CREAT)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        disk.lock(fd)
     except OSError as error:
-        pid = os.pread(fd, _PID_BYTES_MAX, 0).decode("ascii", "replace")
-        os.close(fd)
+        pid = disk.pread(fd, _PID_BYTES_MAX, 0).decode("ascii", "replace")
+        disk.close(fd)
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             raise DataDirectoryInUse(directory, pid) from error
         raise
+    try:
+        disk.truncate(fd, 0)
+        disk.pwrite(fd, str(os.getpid()).encode(), 0)
+    except OSError as error:  # a full disk is no reason not to start: the lock is what counts
+        _log.warning("%s: the process id was not written: %s", path, error)
     return fd
 
 
 def _take_clean_marker(directory: str) -> bool:
     """Whether the marker was there; it is gone, durably, before any log changes."""
     path = os.path.join(directory, CLEAN_NAME)
-    if not os.path.exists(path):
+    if not disk.is_there(path):
         return False
     remove_if_there(path)
-    platform.fsync_directory(directory)
+    disk.fsync_directory(directory)
     return True
 
 
 def _remove_leftovers(topics: str) -> None:
     """Finish the removals that a crash interrupted."""
-    for name in os.listdir(topics):
+    for name in disk.list_names(topics):
         if name.endswith(DELETED_SUFFIX):
-            shutil.rmtree(os.path.join(topics, name))
+            disk.remove_tree(os.path.join(topics, name))
 
 
 def _remove_tree(path: str) -> None:
     doomed = path + DELETED_SUFFIX
     try:
-        os.rename(path, doomed)
+        disk.rename(path, doomed)
     except FileNotFoundError:
         return
-    platform.fsync_directory(os.path.dirname(path))
-    shutil.rmtree(doomed)
+    disk.fsync_directory(os.path.dirname(path))
+    disk.remove_tree(doomed)

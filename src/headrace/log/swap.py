@@ -36,7 +36,7 @@ import os
 import struct
 from typing import Final, NamedTuple
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint, remove_if_there, write_durably
 from headrace.log.segment import Segment, SegmentFacts
 from headrace.wire.crc import crc32c
@@ -124,8 +124,7 @@ def read_journal(directory: str) -> Journal:
     """Raises OSError."""
     path = os.path.join(directory, JOURNAL_NAME)
     try:
-        with open(path, "rb") as file:
-            return Journal.decode(file.read())
+        return Journal.decode(disk.read_file(path))
     except FileNotFoundError:
         return NEVER_CLEANED
     except ValueError as error:
@@ -138,11 +137,11 @@ def replace_files(directory: str, swap: Swap) -> None:
     segments = [Segment(directory, base, 0) for base in swap.sources]
     for segment in segments:
         remove_if_there(segment.index_path)
-    if os.path.exists(cleaned_path(segments[0])):
-        platform.rename(cleaned_path(segments[0]), segments[0].path)
+    if disk.is_there(cleaned_path(segments[0])):
+        disk.rename(cleaned_path(segments[0]), segments[0].path)
     for segment in segments[1:]:
         remove_if_there(segment.path)
-    platform.fsync_directory(directory)
+    disk.fsync_directory(directory)
 
 
 def finish_interrupted(directory: str, checkpoint: Checkpoint) -> Journal:

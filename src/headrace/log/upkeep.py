@@ -15,7 +15,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from headrace.log import platform
+from headrace.log import disk
 from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint, remove_if_there, write_durably
 from headrace.log.contract import LATEST
 from headrace.log.retention import expired_segments, should_roll
@@ -226,11 +226,15 @@ def _bury(segments: list[Segment]) -> None:
     for segment in segments:
         remove_if_there(segment.index_path)
     for segment in segments:
-        if not os.path.exists(segment.deleted_path):
-            platform.rename(segment.path, segment.deleted_path)
-    platform.fsync_directory(segments[0].directory)
+        if not disk.is_there(segment.deleted_path):
+            disk.rename(segment.path, segment.deleted_path)
+    disk.fsync_directory(segments[0].directory)
     for segment in segments:
-        os.truncate(segment.deleted_path, 0)
+        fd = disk.open_file(segment.deleted_path, os.O_WRONLY)
+        try:
+            disk.truncate(fd, 0)
+        finally:
+            disk.close(fd)
 
 
 def _delete_files(segments: list[Segment]) -> list[Segment]:

@@ -13,7 +13,7 @@ import os
 import time
 from typing import Final
 
-from headrace.log import platform
+from headrace.log import disk
 
 __all__ = ["Volume"]
 
@@ -31,26 +31,26 @@ class Volume:
 
     def __init__(self, directory: str) -> None:
         """Raises OSError."""
-        self._fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = disk.open_file(directory, os.O_RDONLY | os.O_DIRECTORY)
         self._paused_until_s = 0.0
 
     def is_worth_syncing(self, dirty_logs: int) -> bool:
         """Whether this is likely to be quicker than file by file."""
         return (
             dirty_logs >= LOGS_MIN
-            and platform.can_sync_volume()
+            and disk.can_sync_volume()
             and time.monotonic() >= self._paused_until_s
-            and platform.unwritten_bytes() <= UNWRITTEN_BYTES_MAX
+            and disk.unwritten_bytes() <= UNWRITTEN_BYTES_MAX
         )
 
     def sync(self) -> None:
         """Make durable what is in any file of the volume. Raises OSError if any could not be
         written; which one, its own sync will say."""
         start_s = time.monotonic()
-        platform.sync_volume(self._fd)
+        disk.sync_volume(self._fd)
         end_s = time.monotonic()
         if end_s - start_s > SLOW_S:
             self._paused_until_s = end_s + PAUSE_S
 
     def close(self) -> None:
-        os.close(self._fd)
+        disk.close(self._fd)

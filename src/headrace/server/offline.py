@@ -14,6 +14,7 @@ from uuid import UUID
 
 from headrace.catalog.offline import known_topics
 from headrace.catalog.schema import CatalogError
+from headrace.log import disk
 from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint
 from headrace.log.inspecting import (
     Damage,
@@ -70,7 +71,7 @@ class DataDirectory:
         if not os.path.isdir(self._topics):
             raise NotADataDirectory(f"{path} is no data directory: it has no {TOPICS_NAME}")
         with ExitStack() as undo:
-            undo.callback(os.close, lock_directory(self.path))
+            undo.callback(disk.close, lock_directory(self.path))
             self._marks = Marks(self.path)
             undo.callback(self._marks.close)
             self._names = self._read_names()

@@ -6,12 +6,12 @@ What must not enter: members, what becomes of a record.
 """
 
 import asyncio
-import os
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from headrace.groups.share_steps import Acquired
 from headrace.log.contract import Slice
+from headrace.log.reading import read_slice
 from headrace.wire.batch import HEADER_BYTES, BatchHeader, crc_matches, peek
 from headrace.wire.errors import MalformedError
 from headrace.wire.records import Record, read_records
@@ -90,7 +90,7 @@ def _open(slices: Sequence[Slice], acquired: Sequence[Acquired]) -> OpenedRecord
 
 def _batches(slices: Sequence[Slice]) -> Iterator[tuple[BatchHeader, memoryview]]:
     for piece in slices:
-        data = memoryview(os.pread(piece.file, piece.size_bytes, piece.position))
+        data = memoryview(read_slice(piece))
         position = 0
         while len(data) - position >= HEADER_BYTES:
             header = peek(data, position)

@@ -8,12 +8,12 @@ What must not enter: SQL, who asks.
 """
 
 import asyncio
-import os
 from typing import Final
 
 from headrace.broker.streams.stream import OFFSET_HEADER, Position
 from headrace.catalog.streams import PersistentStreamRow
 from headrace.log.contract import LastBatch, PartitionLog, Slice
+from headrace.log.reading import read_slice
 from headrace.wire.batch import HEADER_BYTES, crc_matches, peek
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.records import read_records
@@ -48,7 +48,7 @@ async def recovered_position(log: PartitionLog, row: PersistentStreamRow) -> Pos
 def _last_offset(found: Slice, last: LastBatch) -> int:
     """In a thread. Raises OSError, MalformedError."""
     try:
-        data = os.pread(found.file, found.size_bytes, found.position)
+        data = read_slice(found)
     finally:
         found.release()
     if len(data) < HEADER_BYTES:

@@ -1,44 +1,82 @@
-"""The system calls of the log, in one place: Linux-only ones with a plain fallback.
+"""Everything the log asks of a disk, in one place: the seam where a test puts another disk.
 
-Every write, sync and lookup of the page cache in this package goes through a name of this module,
-so a test can make the Nth call fail, and another system needs changes here only. What must not
+No other module of this package opens, reads, writes, syncs, renames, lists or removes anything by
+itself (`tests/log/test_disk.py` looks). Callers name a call when they make it (`disk.pwrite(...)`),
+so whoever replaces the names of CALLS here, all at once, has put another disk under the log:
+`headrace.testing.disk` does that with one in memory which forgets, tears and fails. It costs the
+hot road nothing, since a call is an attribute of this module either way, the system's own function.
+
+CALLS is what a disk has to offer; everything else here is made of those. Descriptors are numbers,
+paths are absolute, errors are OSErrors. Linux-only calls have a plain fallback. What must not
 enter: what the bytes mean.
 """
 
 import errno
+import fcntl
 import functools
 import os
 import re
+import shutil
 import sys
 from typing import Any, Final
 
 __all__ = [
+    "CALLS",
     "can_sync_volume",
+    "close",
     "drop_cached",
     "fdatasync",
     "fsync",
     "fsync_directory",
     "is_cached",
+    "is_directory",
+    "is_there",
+    "list_names",
+    "lock",
+    "make_directories",
+    "open_file",
     "pread",
     "preadv",
     "pwrite",
     "read_cached",
+    "read_file",
+    "remove_tree",
     "rename",
+    "send",
+    "size_of",
     "sync_volume",
     "truncate",
     "unlink",
     "unwritten_bytes",
+    "volume_of",
     "will_need",
+    "write",
 ]
 
-pread: Final = os.pread
-preadv: Final = os.preadv
+CALLS: Final = (
+    *("open_file", "close", "pread", "preadv", "pwrite", "truncate", "size_of", "send", "lock"),
+    *("fsync", "fdatasync", "can_sync_volume", "sync_volume", "unwritten_bytes", "volume_of"),
+    *("read_cached", "is_cached", "will_need", "drop_cached"),
+    *("rename", "unlink", "list_names", "is_there", "is_directory"),
+    *("make_directories", "remove_tree"),
+)
+"""The names of this module that are a disk. A mistake in one is a mistake under everything."""
+
+close = os.close
+pread = os.pread
+preadv = os.preadv
 pwrite = os.pwrite
-"""Not Final: the tests of a full disk put another function here."""
-fsync = os.fsync
-rename = os.rename
 truncate = os.ftruncate
+send = os.sendfile
+"""(socket's descriptor, file's, position, size) -> bytes that the socket took."""
+fsync = os.fsync
+rename = os.replace
 unlink = os.unlink
+list_names = os.listdir
+is_there = os.path.exists
+is_directory = os.path.isdir
+remove_tree = shutil.rmtree
+volume_of = os.statvfs
 
 _SYNCFS_REPORTS_ERRORS_SINCE: Final = (5, 8)
 """Before this Linux, syncfs said that all is well also when it was not."""
@@ -46,11 +84,66 @@ _SYNCFS_REPORTS_ERRORS_SINCE: Final = (5, 8)
 PROBE_BYTES: Final = 128 * 1024
 """How far apart `is_cached` looks: the kernel reads ahead and evicts in runs of about this size."""
 
+
+def open_file(path: str, flags: int) -> int:
+    """A descriptor of the file, or of a directory to sync it; `flags` as of open(2)."""
+    return os.open(path, flags, 0o644)
+
+
+def size_of(file: str | int) -> int:
+    """The bytes of a path or a descriptor."""
+    return os.stat(file).st_size
+
+
+def make_directories(path: str, *, exist_ok: bool = False) -> None:
+    os.makedirs(path, exist_ok=exist_ok)
+
+
+def lock(fd: int) -> None:
+    """Have the file alone, until it is closed. Raises OSError EWOULDBLOCK or EACCES when another
+    process has it."""
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def fsync_directory(path: str) -> None:
+    """Make the directory's entries durable: files created, renamed or removed in it."""
+    fd = open_file(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fsync(fd)
+    finally:
+        close(fd)
+
+
+def read_file(path: str) -> bytes:
+    """All that is in the file."""
+    fd = open_file(path, os.O_RDONLY)
+    try:
+        size, data = size_of(fd), bytearray()
+        while len(data) < size:
+            piece = pread(fd, size - len(data), len(data))
+            if not piece:
+                break
+            data += piece
+        return bytes(data)
+    finally:
+        close(fd)
+
+
+def write(fd: int, data: bytes | bytearray | memoryview, position: int) -> int:
+    """Write all of `data`, however many calls that takes; returns the position after it."""
+    view = memoryview(data)
+    while view:
+        got = pwrite(fd, view, position)
+        if got == 0:
+            raise OSError(errno.ENOSPC, "the disk takes no more bytes")
+        position += got
+        view = view[got:]
+    return position
+
+
 if sys.platform == "linux":
     fdatasync = os.fdatasync
 else:
-    import fcntl
-
     _full_sync: Final = getattr(fcntl, "F_FULLFSYNC", None)
 
     def fdatasync(fd: int) -> None:
@@ -59,15 +152,6 @@ else:
             os.fsync(fd)
         else:
             fcntl.fcntl(fd, _full_sync)
-
-
-def fsync_directory(path: str) -> None:
-    """Make the directory's entries durable: files created, renamed or removed in it."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fsync(fd)
-    finally:
-        os.close(fd)
 
 
 if sys.platform == "linux":
