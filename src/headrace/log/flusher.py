@@ -9,6 +9,9 @@ two threads at once, since the kernel reports a failed write-back to only one of
 A failed sync is final: the kernel may have dropped the bytes and a second try would "succeed".
 The log goes offline (`local`); nothing here tries again.
 
+One log with nobody beside it may be synced by the loop itself, which spares it two wake-ups
+(`pacing` says when).
+
 With several dirty logs the whole volume is synced at once (`volume` says when that is wise), else
 SYNC_THREADS share the round, since concurrent syncs share commits of the file system's journal.
 """
@@ -18,11 +21,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from headrace.log import disk
 from headrace.log.contract import SyncRound
 from headrace.log.files import OpenFile
+from headrace.log.pacing import Pacing
 from headrace.log.segment import Tail
 from headrace.log.volume import Volume
 from headrace.worker import Worker
@@ -48,7 +53,7 @@ class Syncable(Protocol):
     """A log as the flusher sees it."""
 
     def begin_sync(self) -> SyncJob:
-        """In a flusher's thread: what has been appended by now."""
+        """In a flusher's thread, or on the loop: what has been appended by now."""
 
     def mark_synced(self, job: SyncJob) -> None:
         """In the same thread: the job is done."""
@@ -79,6 +84,11 @@ class Flusher:
         self._report = report
         self._volume = Volume(directory)
         self._arrived: list[Syncable] = []
+        self._pacing = Pacing()
+        self._under_way = 0
+        """Rounds that the thread was given and the loop has not heard of again."""
+        self._is_shared = False
+        """Something arrived while one of them was under way."""
         self._arrived_s = 0.0
         """When the first of those came."""
         self._helpers = ThreadPoolExecutor(SYNC_THREADS - 1, thread_name_prefix="headrace-sync")
@@ -91,6 +101,7 @@ class Flusher:
         if not self._arrived:
             self._arrived_s = time.perf_counter()
             self._loop.call_soon(self._submit)
+            self._is_shared = self._under_way > 0
         self._arrived.append(log)
 
     def close(self) -> None:
@@ -103,6 +114,14 @@ class Flusher:
 
     def _submit(self) -> None:
         arrived, self._arrived = self._arrived, []
+        if not self._under_way and len(arrived) == 1 and self._pacing.is_inline():
+            began_s = time.perf_counter()
+            results = _sync_some([(arrived[0], arrived[0].begin_sync())])
+            sync_s = time.perf_counter() - began_s
+            self._pacing.round_over(sync_s, was_alone=None)
+            self._tell(results, self._arrived_s, sync_s)
+            return
+        self._under_way += 1
         self._worker.put((arrived, self._arrived_s))
 
     def _round(self, submitted: "list[_Arrived]") -> None:
@@ -113,7 +132,18 @@ class Flusher:
         results = self._sync_all([(log, log.begin_sync()) for log in logs])
         sync_s = time.perf_counter() - began_s
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._tell, results, since_s, sync_s)
+            over = partial(self._over, len(submitted), results, since_s, sync_s)
+            self._loop.call_soon_threadsafe(over)
+
+    def _over(
+        self, submitted: int, results: "list[_Result]", since_s: float, sync_s: float
+    ) -> None:
+        """On the loop again."""
+        self._under_way -= submitted
+        was_alone = not self._is_shared and len(results) == 1
+        self._is_shared = False
+        self._pacing.round_over(sync_s, was_alone=was_alone)
+        self._tell(results, since_s, sync_s)
 
     def _sync_all(self, tasks: "list[_Task]") -> "list[_Result]":
         if len(tasks) > 1 and self._volume.is_worth_syncing(len(tasks)):
