@@ -8,12 +8,10 @@ went through, by how long they took.
 import os
 import random
 import re
-import socket
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from confluent_kafka.admin import (
     AdminClient,
@@ -24,9 +22,13 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from bench.raw import Connection, batch_of, produce, produce_one_by_one
+from bench.compare import Settings
+from bench.drive import Lane, one_by_one, write
+from bench.processes import free_port
+from bench.raw_kafka import KafkaWriter
 from bench.report import Row
 from bench.server import serving
+from bench.systems import values_of
 from headrace.wire.records import Record, build_batch
 
 __all__ = ["compaction"]
@@ -37,13 +39,8 @@ BATCHES = 50
 """Different ones; they are sent in turn."""
 PIECE_S = 0.25
 COMPACTION_S_MAX = 300
+FILL_S_MAX = 300
 RATIO = "min.cleanable.dirty.ratio"
-
-
-class Settings(Protocol):
-    directory: str
-    seconds: float
-    bytes_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def compaction(settings: Settings) -> Iterator[Row]:
 
 
 def _compact(settings: Settings, shape: Shape) -> Iterator[Row]:
-    http = f"127.0.0.1:{_free_port()}"
+    http = f"127.0.0.1:{free_port()}"
     options = ["--http", http, "--broker", "log.cleaner.backoff.ms=100"]
     with serving(settings.directory, "fsync", *options) as ours:
         admin = AdminClient({"bootstrap.servers": ours.bootstrap})
@@ -86,15 +83,13 @@ def _compact(settings: Settings, shape: Shape) -> Iterator[Row]:
 
 def _fill(bootstrap: str, shape: Shape, bytes_max: int) -> int:
     chance = random.Random(7)
-    connection = Connection(bootstrap)
-    sent = 0
+    writer = KafkaWriter(bootstrap, "dirty")
     batches = [_batch(chance, shape) for _ in range(BATCHES)]
-    while sent < bytes_max:
-        for batch in batches:
-            made = produce(connection, "dirty", batch, acks=-1, window=4, seconds=60, bytes_max=1)
-            sent += made.size_bytes
-    connection.close()
-    return sent
+    requests = [writer.request_of(one, RECORDS_PER_BATCH, len(one), 0) for one in batches]
+    lane = Lane(writer, requests, window=4)
+    made = write([lane], requests[0], seconds=FILL_S_MAX, bytes_max=bytes_max)
+    writer.close()
+    return made.size_bytes
 
 
 def _batch(chance: random.Random, shape: Shape) -> bytes:
@@ -108,16 +103,15 @@ def _batch(chance: random.Random, shape: Shape) -> bytes:
 
 
 def _latencies(bootstrap: str, goes_on: Callable[[float], bool]) -> list[float]:
-    batch, _ = batch_of(200, 200)
-    connection = Connection(bootstrap)
+    writer = KafkaWriter(bootstrap, "acks")
+    request = writer.request(values_of(200))
     latencies: list[float] = []
     started = time.perf_counter()
     while goes_on(time.perf_counter() - started):
-        made = produce_one_by_one(connection, "acks", batch, acks=-1, seconds=PIECE_S)
-        latencies += made.latencies_s
+        latencies += one_by_one(writer, request, seconds=PIECE_S).latencies_s
         if time.perf_counter() - started > COMPACTION_S_MAX:
             raise RuntimeError("compaction does not come to an end")
-    connection.close()
+    writer.close()
     return latencies
 
 
@@ -137,9 +131,3 @@ def _metric(http: str, name: str) -> float:
 def _ms(latencies_s: list[float], share: float) -> float:
     ordered = sorted(latencies_s)
     return 1000 * ordered[min(int(len(ordered) * share), len(ordered) - 1)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

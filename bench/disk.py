@@ -2,10 +2,15 @@
 
 import os
 import time
+from typing import NamedTuple
 
-from bench.raw import Produced
+__all__ = ["Looped", "plain_loop", "touch_memory"]
 
-__all__ = ["plain_loop", "touch_memory"]
+
+class Looped(NamedTuple):
+    requests: int
+    size_bytes: int
+    elapsed_s: float
 
 
 def touch_memory(directory: str, size_bytes: int) -> None:
@@ -24,12 +29,11 @@ def touch_memory(directory: str, size_bytes: int) -> None:
 
 def plain_loop(
     directory: str, batch: bytes, *, sync: bool, seconds: float, bytes_max: int
-) -> Produced:
+) -> Looped:
     """Append `batch`, and fdatasync if `sync`, again and again to a new file in `directory`."""
     path = os.path.join(directory, "plain-loop")
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    latencies: list[float] = []
-    position = 0
+    count = position = 0
     try:
         started = now = time.perf_counter()
         while now - started < seconds and position < bytes_max:
@@ -37,10 +41,9 @@ def plain_loop(
             if sync:
                 os.fdatasync(file)
             position += len(batch)
-            done = time.perf_counter()
-            latencies.append(done - now)
-            now = done
+            count += 1
+            now = time.perf_counter()
     finally:
         os.close(file)
         os.unlink(path)
-    return Produced(len(latencies), position, now - started, latencies)
+    return Looped(count, position, now - started)

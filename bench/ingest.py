@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from hpack import Encoder
 
 from bench.ingest_server import SERVICE
+from bench.processes import cpu_s
 from bench.report import Row
-from bench.server import cpu_s
 from headrace.doors.http2 import frames
 from headrace.doors.http2.messages import prefixed
 from headrace.wire.protobuf import read_fields
@@ -59,7 +59,7 @@ def _run(shape: Shape, settings: Any) -> Row:
         client = _Client(port)
         try:
             burst, messages, content_bytes = _burst(shape)
-            before_s = cpu_s(process.pid)
+            before_s = cpu_s([process.pid])
             started = time.perf_counter()
             sent = 0
             while time.perf_counter() - started < settings.seconds:
@@ -69,7 +69,7 @@ def _run(shape: Shape, settings: Any) -> Row:
                 sent += 1
             client.wait_for(sent * messages)
             elapsed = time.perf_counter() - started
-            used_s = cpu_s(process.pid) - before_s
+            used_s = cpu_s([process.pid]) - before_s
         finally:
             client.close()
     gigabytes = sent * messages * shape.message_bytes / 1e9

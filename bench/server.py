@@ -1,7 +1,6 @@
 """A `headrace serve` to measure, started as a user starts it and gone afterwards."""
 
 import contextlib
-import os
 import re
 import shutil
 import signal
@@ -11,7 +10,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-__all__ = ["Serving", "cpu_s", "serving"]
+from bench.processes import cpu_s, resident_mb
+
+__all__ = ["Serving", "serving"]
 
 READY = re.compile(r"ready on kafka://(\S+)")
 GRPC = re.compile(r"grpc https?://([^\s,)]+)")
@@ -36,22 +37,11 @@ class Serving:
 
     def resident_mb(self) -> float:
         """Resident memory now, in MB; NaN where the system does not tell."""
-        with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/status") as status:
-            for line in status:
-                if line.startswith("VmRSS"):
-                    return int(line.split()[1]) * 1024 / 1e6
-        return float("nan")
+        return resident_mb([self.process.pid])
 
     def cpu_s(self) -> float:
         """Processor seconds used so far."""
-        return cpu_s(self.process.pid)
-
-
-def cpu_s(pid: int) -> float:
-    """Processor seconds that a process has used so far."""
-    with open(f"/proc/{pid}/stat") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s([self.process.pid])
 
 
 @contextlib.contextmanager

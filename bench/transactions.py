@@ -2,26 +2,24 @@
 
 import statistics
 import time
-from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import Producer
 
 __all__ = ["commit_ms", "records_per_s"]
 
-COUNT = 100_000
 IN_TRANSACTION = 1_000
 VALUE = bytes(1024)
 WAIT_S = 30.0
 
 
-def _producer(bootstrap: str, transactional_id: str | None) -> Producer:
+def _producer(bootstrap: str, transactional_id: str | None, count: int = 1000) -> Producer:
     config: dict[str, Any] = {
         "bootstrap.servers": bootstrap,
         "acks": "all",
         "enable.idempotence": True,
         "linger.ms": 5,
-        "queue.buffering.max.messages": COUNT,
+        "queue.buffering.max.messages": count,
         "queue.buffering.max.kbytes": 1 << 20,
     }
     if transactional_id is None:
@@ -31,22 +29,26 @@ def _producer(bootstrap: str, transactional_id: str | None) -> Producer:
     return producer
 
 
-def records_per_s(bootstrap: str, topic: str, *, transactional: bool) -> float:
-    """COUNT records of 1 KB, in transactions of IN_TRANSACTION or in none."""
-    producer = _producer(bootstrap, topic if transactional else None)
+def records_per_s(bootstrap: str, topic: str, count: int, *, transactional: bool) -> float:
+    """So many records of 1 KB, in transactions of IN_TRANSACTION or in none."""
+    producer = _producer(bootstrap, topic if transactional else None, count)
     failed: list[Any] = []
-    heard: Callable[..., None] = lambda error, _: error and failed.append(error)  # noqa: E731
+
+    def heard(error: Any, _: Any) -> None:
+        if error:
+            failed.append(error)
+
     started = time.perf_counter()
-    for number in range(COUNT):
+    for number in range(count):
         if transactional and number % IN_TRANSACTION == 0:
             producer.begin_transaction()
         producer.produce(topic, VALUE, on_delivery=heard)
         producer.poll(0)
-        if transactional and number % IN_TRANSACTION == IN_TRANSACTION - 1:
+        if transactional and (number % IN_TRANSACTION == IN_TRANSACTION - 1 or number == count - 1):
             producer.commit_transaction(WAIT_S)
     if producer.flush(WAIT_S) or failed:
         raise RuntimeError(f"not everything was delivered: {failed[:1]}")
-    return COUNT / (time.perf_counter() - started)
+    return count / (time.perf_counter() - started)
 
 
 def commit_ms(bootstrap: str, topic: str, seconds: float) -> float:

@@ -16,8 +16,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from bench.processes import cpu_s
 from bench.report import Row
-from bench.server import cpu_s, serving
+from bench.server import serving
 
 __all__ = ["zerobus_streams"]
 
@@ -107,7 +108,7 @@ def _run(shape: Shape, server: Server, settings: Any) -> tuple[float, float]:
     record += " " * (shape.record_bytes - len(record))
     batch = [record] * shape.records
     most = settings.bytes_max // (shape.record_bytes * shape.records)
-    before_s, started = cpu_s(server.pid), time.perf_counter()
+    before_s, started = cpu_s([server.pid]), time.perf_counter()
     sent = 0
     while sent < most and time.perf_counter() - started < settings.seconds:
         if shape.records > 1:
@@ -119,7 +120,7 @@ def _run(shape: Shape, server: Server, settings: Any) -> tuple[float, float]:
             sent += 1000
     stream.flush()
     elapsed = time.perf_counter() - started
-    used_s = cpu_s(server.pid) - before_s
+    used_s = cpu_s([server.pid]) - before_s
     stream.close()
     records = sent * shape.records
     return records / elapsed, used_s / records

@@ -1,0 +1,25 @@
+"""Other systems to measure beside ours: each starts on a free port with its data beside ours, and
+is gone afterwards. What they are made of is fetched when asked for (`scripts/bench
+--install-peers`), into the directory of `bench.peers.installed.cache`; nothing of it is needed
+otherwise.
+"""
+
+from typing import Protocol
+
+from bench.peers.external import External
+from bench.peers.installed import NotInstalled
+from bench.systems import System
+
+__all__ = ["PEERS", "External", "NotInstalled", "Peer"]
+
+
+class Peer(System, Protocol):
+    """A system that can be installed."""
+
+    def install(self) -> str:
+        """Fetch what is missing; what there is now, in a line. Raises NotInstalled."""
+        ...
+
+
+PEERS: dict[str, Peer] = {}
+"""By the names of the command line."""
