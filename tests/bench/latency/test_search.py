@@ -1,0 +1,27 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.latency.search import highest_rate
+
+
+@given(st.integers(1000, 10**7), st.floats(0.21, 0.99), st.integers(2, 8))
+def test_the_highest_sustained_rate_is_found_within_one_step(flooded, share, trials):
+    sustained = int(flooded * share)
+    tried = []
+
+    def is_sustained(rate: int) -> bool:
+        tried.append(rate)
+        return rate <= sustained
+
+    found = highest_rate(is_sustained, flooded, trials)
+    assert len(tried) == trials
+    step = 5 ** (1 / (1 << trials))
+    assert sustained / step - 2 <= found <= sustained or sustained < flooded / 5 * step
+
+
+def test_nothing_sustained_is_zero():
+    assert highest_rate(lambda _: False, 100_000, 4) == 0
+
+
+def test_everything_sustained_is_the_step_below_what_flooding_gave():
+    assert highest_rate(lambda _: True, 100_000, 4) == int(100_000 * 5 ** (-1 / 16))
