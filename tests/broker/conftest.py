@@ -295,7 +295,9 @@ class ConfigRows:
     async def load_all(self) -> dict[str, dict[str, str]]:
         return self.of_groups
 
-    async def replace(self, group_id: str, configs: dict[str, str]) -> None:
+    async def replace(
+        self, group_id: str, configs: dict[str, str], *, before: dict[str, str]
+    ) -> None:
         self.of_groups[group_id] = dict(configs)
 
 

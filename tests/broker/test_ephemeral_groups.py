@@ -199,7 +199,7 @@ def test_what_is_wrong_is_named_and_changes_nothing(with_broker, monkeypatch):
 
 def test_what_the_disk_does_not_keep_does_not_hold(with_broker, monkeypatch):
     async def body(broker):
-        async def full(*_: Any) -> None:
+        async def full(*_: Any, **__: Any) -> None:
             raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, "disk full")
 
         monkeypatch.setattr(broker.catalog.group_configs, "replace", full)

@@ -302,7 +302,7 @@ def test_a_topic_whose_configuration_is_not_understood_is_offline(with_topics):
     async def meddle(world):
         topic = await world.topics.create("t", 1)
         meddled = {"retention.ms": "a while", "segment.ms": "5"}
-        await world.catalog.topics.replace_configs(topic.id, meddled)
+        await world.catalog.topics.replace_configs(topic.id, meddled, before={})
 
     async def body(world):
         with refused(ErrorCode.KAFKA_STORAGE_ERROR, "a while"):

@@ -15,6 +15,7 @@ from headrace.catalog.catalog import Catalog
 from headrace.catalog.groups import GroupRow
 from headrace.catalog.share_partitions import SharePartitionRow
 from headrace.catalog.topics import TopicRow
+from headrace.catalog.writer import Outdated
 from headrace.wire.errors import ErrorCode, RequestError
 
 
@@ -28,8 +29,10 @@ def test_topics_come_back_with_their_overrides(with_catalog):
     async def write(catalog: Catalog) -> None:
         for topic in topics:
             await catalog.topics.insert(topic)
-        await catalog.topics.set_partition_count(topics[1].id, 9)
-        await catalog.topics.replace_configs(topics[0].id, {"segment.ms": "7"})
+        await catalog.topics.set_partition_count(topics[1].id, 9, before=topics[1].partition_count)
+        await catalog.topics.replace_configs(
+            topics[0].id, {"segment.ms": "7"}, before=topics[0].configs
+        )
 
     with_catalog(write)
     topics[1].partition_count = 9
@@ -101,8 +104,8 @@ def test_groups_are_replaced_and_leave_with_their_offsets(with_catalog):
 
 def test_broker_configs_are_replaced_as_a_whole(with_catalog):
     async def body(catalog: Catalog) -> None:
-        await catalog.configs.replace_all({"a": "1", "b": "2"})
-        await catalog.configs.replace_all({"b": "3"})
+        await catalog.configs.replace_all({"a": "1", "b": "2"}, before={})
+        await catalog.configs.replace_all({"b": "3"}, before={"a": "1", "b": "2"})
 
     with_catalog(body)
     assert with_catalog(lambda catalog: catalog.configs.load_all()) == {"b": "3"}
@@ -199,5 +202,43 @@ def test_share_partitions_go_with_their_topic_and_with_their_group(with_catalog)
         assert await catalog.share_partitions.load_all() == [rows[3]]
         await catalog.share_partitions.delete("h", [kept.id])
         assert await catalog.share_partitions.load_all() == []
+
+    with_catalog(body)
+
+
+def test_who_began_with_what_another_changed_changes_nothing(with_catalog):
+    async def body(catalog: Catalog) -> None:
+        topic = _topic("t", **{"segment.ms": "7"})
+        topics, configs, groups = catalog.topics, catalog.configs, catalog.group_configs
+        await topics.insert(topic)
+        await configs.replace_all({"a": "1"}, before={})
+        await groups.replace("g", {"a": "1"}, before={})
+        for late in (
+            topics.set_partition_count(topic.id, 9, before=2),
+            topics.set_partition_count(uuid4(), 9, before=3),
+            topics.replace_configs(topic.id, {}, before={}),
+            topics.replace_configs(uuid4(), {}, before={}),
+            configs.replace_all({}, before={}),
+            groups.replace("g", {}, before={}),
+        ):
+            with pytest.raises(Outdated):
+                await late
+        assert await topics.load(topic.id) == topic
+        assert await configs.load_all() == {"a": "1"}
+        assert await groups.load_all() == {"g": {"a": "1"}}
+
+    with_catalog(body)
+
+
+def test_only_one_deletes_a_topic_and_a_new_one_of_its_name_keeps_its_offsets(with_catalog):
+    async def body(catalog: Catalog) -> None:
+        old, new = _topic("t"), _topic("t")
+        await catalog.topics.insert(old)
+        assert await catalog.topics.delete(old.id, "t")
+        await catalog.topics.insert(new)
+        await catalog.offsets.commit("g", [("t", 0, 5, -1, "")], 1)
+        assert not await catalog.topics.delete(old.id, "t")
+        assert len(await catalog.offsets.load_all()) == 1
+        assert await catalog.topics.load(old.id) is None
 
     with_catalog(body)

@@ -5,10 +5,11 @@ defaults; with one broker the last two are the same values.
 What must not enter: how an answer looks in a version.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.broker.broker_configs import BROKER_CONFIGS
+from headrace.broker.cluster.peers import Change
 from headrace.broker.configs import Config, ConfigEntry, invalid, lookup
 from headrace.broker.dead_letter_topic import check_dead_letter_configs
 from headrace.broker.group_config_table import GROUP_CONFIGS
@@ -137,7 +138,13 @@ async def _change(
     if validate_only:
         broker.configs.check(change(broker.configs.changed()))
     else:
-        await broker.configs.alter(change)
+        altering = broker.configs.alter(change)
+        await broker.changes.run(_told(broker, altering, Change.BROKER_CONFIGS))
+
+
+async def _told(broker: "Broker", altering: Awaitable[None], change: Change) -> None:
+    await altering
+    await broker.peers.tell(change)
 
 
 async def _change_group(
@@ -156,7 +163,8 @@ async def _change_group(
         values = checked(broker.group_configs.overrides(group_id))
         broker.group_configs.check(group_id, values, in_use=in_use)
     else:
-        await broker.group_configs.alter(group_id, checked, in_use=in_use)
+        altering = broker.group_configs.alter(group_id, checked, in_use=in_use)
+        await broker.changes.run(_told(broker, altering, Change.GROUP_CONFIGS))
 
 
 def _amend_one(

@@ -156,6 +156,11 @@ def _assigned_partition_count(broker: "Broker", wanted: NewTopic) -> int:
 
 
 def _check_replicas(broker: "Broker", replicas: Sequence[int]) -> None:
+    if not broker.ownership.is_alone:
+        raise RequestError(
+            ErrorCode.INVALID_REPLICA_ASSIGNMENT,
+            "workers divide partitions among themselves: leave assignments out",
+        )
     if list(replicas) != [broker.node_id]:
         raise RequestError(
             ErrorCode.INVALID_REPLICA_ASSIGNMENT,

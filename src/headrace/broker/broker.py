@@ -17,8 +17,10 @@ from functools import partial
 from typing import Literal
 
 from headrace.broker.broker_configs import STUCK_CONFIG, TOKEN_CLIENTS, BrokerConfigs
+from headrace.broker.changes import Changes
+from headrace.broker.cluster.members import Member
 from headrace.broker.cluster.ownership import Ownership
-from headrace.broker.cluster.peers import NoPeers, Peers
+from headrace.broker.cluster.peers import Change, NoPeers, Peers
 from headrace.broker.compaction import keep_compacted
 from headrace.broker.coordination_configs import BALANCE_CONFIG
 from headrace.broker.dead_letters import DeadLetters
@@ -45,12 +47,15 @@ from headrace.broker.transaction_end import (
     end_everywhere,
     forget_hanging_offsets,
 )
+from headrace.broker.transaction_rows import record_of
 from headrace.broker.transactional_append import TransactionalAppends
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
 from headrace.log.store import DataDirectoryInUse, LogStore
+from headrace.transactions.record import TransactionRecord
 from headrace.transactions.settings import TransactionSettings
+from headrace.transactions.states import AT_REST
 from headrace.wire.errors import RequestError
 
 __all__ = ["Broker", "BrokerOptions", "OpenError"]
@@ -129,12 +134,12 @@ class Broker:
         self.stats = stats
         self.ownership = ownership
         self.peers = peers
-        self.node_id = options.node_id
+        self.node_id = ownership.node_id
         self.durability = options.durability
         self.data_dir = options.data_dir
         self.cluster_id = catalog.cluster_id
-        self.advertised_host = ""
-        self.advertised_port = 0
+        self.members: list[Member] = []
+        """Every worker, by index, with where clients are told to connect to."""
         self.store = store
         self.catalog = catalog
         self.configs = configs
@@ -161,6 +166,8 @@ class Broker:
         clients = configs.text(TOKEN_CLIENTS)
         self.tokens = Tokens(read_clients(clients) if clients else None, time.time)
         self._parts = parts
+        self.changes = Changes()
+        """Of configurations: they go on if who asked for them hangs up."""
         group_configs.when_changed(self.groups.settings_changed)
         topics.when_deleted(self._topic_deleted)
 
@@ -199,7 +206,7 @@ class Broker:
             catalog.configs,
             broker=options.broker_configs,
             topic=options.topic_configs,
-            facts={"node.id": str(options.node_id), "log.dirs": options.data_dir},
+            facts={"node.id": str(ownership.node_id), "log.dirs": options.data_dir},
         )
         topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms, ownership, peers)
         parts.add("the topics", topics.close)
@@ -208,10 +215,12 @@ class Broker:
             *(options, store, catalog, configs, topics, group_configs, parts, stats),
             *(ownership, peers),
         )
+        parts.add("the changes", broker.changes.wait)
         parts.add("the groups", broker.groups.close)
         await broker.groups.start()
         parts.add("the share groups", broker.share.close)
-        await broker.share.start()
+        if ownership.is_alone:
+            await broker.share.start()
         parts.add("the subscriptions", broker.subscriptions.close)
         parts.add("the transactions", broker.transactions.close)
         await broker.transactions.start()
@@ -235,11 +244,23 @@ class Broker:
         parts.add("the compaction", partial(_end, compaction))
         return broker
 
-    def advertise(self, host: str, port: int) -> None:
-        """Where clients are told to connect to."""
-        self.advertised_host = host
-        self.advertised_port = port
+    def advertise(self, *addresses: tuple[str, int]) -> None:
+        """Where clients are told to connect to: host and port of every worker, by index."""
+        self.members = [
+            Member(self.ownership.node_id_of(worker), host, port)
+            for worker, (host, port) in enumerate(addresses)
+        ]
+        _, host, port = self.members[self.ownership.index]
         self.configs.facts["advertised.listeners"] = f"PLAINTEXT://{host}:{port}"
+
+    async def take_up(self, change: Change) -> None:
+        """Another worker changed what is kept in memory here. Raises RequestError."""
+        if change is Change.TOPICS:
+            await self.topics.reload()
+        elif change is Change.BROKER_CONFIGS:
+            await self.configs.reload()
+        else:
+            await self.group_configs.reload()
 
     async def can_write_catalog(self) -> bool:
         """After a commit that failed this tries again: nobody else may, while nobody is served."""
@@ -271,6 +292,7 @@ class Broker:
             settings_of=lambda group_id: settings_of(group_id, configs, settings),
             topics=self._topics_for_groups,
             weights=self.loads.weights,
+            is_mine=self.ownership.is_my_group,
             stats=self.stats,
         )
 
@@ -282,13 +304,14 @@ class Broker:
             self.producer_ids.next,
             partial(end_everywhere, self.topics, self.groups),
             retention_ms=self._retention_clock.now_ms,
+            is_mine=self.ownership.is_my_transaction,
             stats=self.stats.transactions,
         )
 
     async def _abort_hanging(self) -> None:
         known: set[tuple[int, object]] = {
             (record.producer_id, where)
-            for record in self.transactions.open_records()
+            for record in await self._open_transactions()
             for where in (*record.partitions, *record.groups)
         }
         is_known = lambda producer_id, where: (producer_id, where) in known  # noqa: E731
@@ -303,6 +326,14 @@ class Broker:
                 *(topic, index, producer_id),
             )
 
+    async def _open_transactions(self) -> list[TransactionRecord]:
+        """Also those that other workers coordinate, as the catalog has them: a partition is in
+        its transaction's row before the first batch is in the log, and until its marker is."""
+        if self.ownership.is_alone:
+            return self.transactions.open_records()
+        records = map(record_of, await self.catalog.transactions.load_all())
+        return [record for record in records if record.state not in AT_REST]
+
     def _topics_for_groups(self) -> TopicsImage:
         """Made anew when topics have changed and somebody asks."""
         generation, image = self._topics_image
@@ -315,4 +346,5 @@ class Broker:
         return image
 
     def _topic_deleted(self, topic: Topic) -> None:
-        self.groups.forget_topic(topic.name)
+        # What was committed here since another worker deleted its offsets is deleted once more.
+        self.groups.forget_topic(topic.name, again=not self.ownership.is_alone)

@@ -25,6 +25,8 @@ from headrace.broker.configs import (
 from headrace.broker.coordination_configs import COORDINATION_CONFIGS
 from headrace.broker.topic_configs import BROKER_NAMES, TOPIC_CONFIGS
 from headrace.catalog.configs import BrokerConfigRows
+from headrace.catalog.writer import Outdated
+from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k32_describe_configs import ConfigSource, ConfigType
 
 __all__ = [
@@ -290,11 +292,28 @@ class BrokerConfigs:
 
     async def _alter(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         async with self._altering:
+            before = self.changed()
             values = change(self.changed())
             self.check(values)
-            await self._rows.replace_all(values)
-            self._changed = values
-            self._refresh()
+            try:
+                await self._rows.replace_all(values, before=before)
+            except Outdated as error:
+                raise RequestError(
+                    ErrorCode.KAFKA_STORAGE_ERROR,
+                    "another worker is just changing the configuration, try again",
+                ) from error
+            self._use(values)
+
+    async def reload(self) -> None:
+        """Take up what other workers changed. Raises RequestError."""
+        async with self._altering:
+            values = await self._rows.load_all()
+            if values != self._changed:
+                self._use(values)
+
+    def _use(self, values: dict[str, str]) -> None:
+        self._changed = values
+        self._refresh()
         for watcher in self._watchers:
             watcher()
 

@@ -16,6 +16,7 @@ from headrace.broker.broker_configs import BrokerConfigs
 from headrace.broker.configs import ConfigEntry, ConfigSynonym, invalid, lookup
 from headrace.broker.group_config_table import DURABLE, GROUP_CONFIGS, NUMBERS, RESET_UNTIL_MS
 from headrace.catalog.group_configs import GroupConfigRows
+from headrace.catalog.writer import Outdated
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k32_describe_configs import ConfigSource
 
@@ -147,11 +148,23 @@ class GroupConfigs:
         # At once: a group that comes while this is written shall find it.
         self._set(group_id, values)
         try:
-            await self._rows.replace(group_id, values)
-        except RequestError:
+            await self._rows.replace(group_id, values, before=before)
+        except (RequestError, Outdated) as error:
             if self._texts.get(group_id, {}) == values:
                 self._set(group_id, before)
+            if isinstance(error, Outdated):
+                raise RequestError(
+                    ErrorCode.KAFKA_STORAGE_ERROR,
+                    f"group {group_id!r} is just being configured by another worker, try again",
+                ) from error
             raise
+
+    async def reload(self) -> None:
+        """Take up what other workers changed. Raises RequestError."""
+        found = await self._rows.load_all()
+        for group_id in found.keys() | self._texts.keys():
+            if found.get(group_id, {}) != self._texts.get(group_id, {}):
+                self._set(group_id, found.get(group_id, {}))
 
     def _set(self, group_id: str, texts: dict[str, str]) -> None:
         if RESET_UNTIL_MS not in texts:

@@ -92,6 +92,7 @@ class GroupCoordinator:
         settings_of: Callable[[str], GroupSettings] | None = None,
         topics: Callable[[], TopicsImage] = lambda: NO_TOPICS,
         weights: WeightsOf = lambda _topics, _committed: {},
+        is_mine: Callable[[str], bool] = lambda _: True,
         stats: Stats | None = None,
     ) -> None:
         """`now_ms` is the calendar's time, for what is kept; `steady_ms` never jumps, and sessions
@@ -99,7 +100,8 @@ class GroupCoordinator:
         `is_durable` says of a group that begins whether it is kept at all, `take_reset` whether a
         commit from outside may fence a group's members, once. `settings_of` has what holds for a
         single group (default: `settings`). `topics` are those that exist, for groups that the
-        broker assigns, and `weights` what their partitions carry."""
+        broker assigns, and `weights` what their partitions carry. Groups that are not `is_mine`
+        are another worker's, who is to be asked about them: NOT_COORDINATOR."""
         self.settings = settings
         self._stats = stats or Stats()
         self._retention_ms = retention_ms or now_ms
@@ -107,6 +109,7 @@ class GroupCoordinator:
         self._take_reset = take_reset
         self._topics = topics
         self._weights = weights
+        self._is_mine = is_mine
         self._hosted = HostedGroups(
             catalog,
             settings,
@@ -114,6 +117,7 @@ class GroupCoordinator:
             steady_ms,
             is_durable,
             settings_of or (lambda _: settings),
+            is_mine,
             self._stats,
         )
         self._sweeper: asyncio.Task[None] | None = None
@@ -153,7 +157,7 @@ class GroupCoordinator:
 
     async def join(self, group_id: str, request: Join) -> JoinAnswer:
         """Waits until the next generation begins. `request` needs neither token nor fresh id."""
-        self.check_group_id(group_id)
+        self._check_mine(group_id)
         name = request.instance_id or request.client_id or "member"
         fresh_member_id = f"{name[: self.settings.client_id_length_max]}-{uuid4()}"
         request = replace(request, fresh_member_id=fresh_member_id, topics=self._topics())
@@ -166,20 +170,20 @@ class GroupCoordinator:
 
     async def sync(self, group_id: str, request: Sync) -> SyncAnswer:
         """Waits until the leader has handed in the assignment."""
-        self.check_group_id(group_id)
+        self._check_mine(group_id)
         hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         request = replace(request, topics=self._topics())
         answer: SyncAnswer = await self._hosted.ask(hosted, request)
         return answer
 
     async def heartbeat(self, group_id: str, request: Heartbeat) -> HeartbeatAnswer:
-        self.check_group_id(group_id)
+        self._check_mine(group_id)
         hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         answer: HeartbeatAnswer = await self._hosted.ask(hosted, request)
         return answer
 
     async def leave(self, group_id: str, request: Leave) -> LeaveAnswer:
-        self.check_group_id(group_id)
+        self._check_mine(group_id)
         hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         answer: LeaveAnswer = await self._hosted.ask(hosted, request)
         return answer
@@ -188,7 +192,7 @@ class GroupCoordinator:
         self, group_id: str, request: ConsumerHeartbeat
     ) -> ConsumerHeartbeatAnswer:
         """For next-generation members. `request` needs neither token nor topics."""
-        self.check_group_id(group_id)
+        self._check_mine(group_id)
         if request.member_epoch == JOIN:
             hosted = self._hosted.find_or_host(group_id)
         else:
@@ -203,7 +207,7 @@ class GroupCoordinator:
     async def share_heartbeat(self, group_id: str, request: ShareHeartbeat) -> ShareHeartbeatAnswer:
         """For members of share groups. `request` needs neither token nor topics. A group of
         another kind says GROUP_ID_NOT_FOUND, even while it is empty."""
-        self.check_group_id(group_id)
+        self._check_mine(group_id)
         if request.member_epoch == JOIN:
             hosted = self._hosted.find_or_host(group_id, ShareGroup)
         else:
@@ -230,7 +234,7 @@ class GroupCoordinator:
     ) -> list[ErrorCode]:
         """One code for each of the request's offsets, in order, when those that are good are
         durable. A member of a group that does not exist gets `missing_group`."""
-        self.check_group_id(group_id, may_be_empty=True)
+        self._check_mine(group_id, may_be_empty=True)
         errors = [self._offset_error(offset) for offset in request.offsets]
         good = tuple(
             offset for offset, error in zip(request.offsets, errors, strict=True) if not error
@@ -260,7 +264,7 @@ class GroupCoordinator:
 
     def offsets(self, group_id: str) -> Mapping[TopicPartition, Committed]:
         """What the group has durably committed; nothing for a group that does not exist."""
-        self.check_group_id(group_id, may_be_empty=True)
+        self._check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         return _NOTHING if hosted is None else MappingProxyType(hosted.offsets)
 
@@ -277,7 +281,9 @@ class GroupCoordinator:
 
     async def end_transaction(self, group_id: str, producer_id: int, *, commit: bool) -> None:
         """What the producer's transaction commits for the group counts from now on, durably, or is
-        forgotten. Doing it again changes nothing. Raises RequestError COORDINATOR_NOT_AVAILABLE."""
+        forgotten. Doing it again changes nothing. Raises RequestError COORDINATOR_NOT_AVAILABLE,
+        NOT_COORDINATOR."""
+        self._check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         if hosted is None and self._hosted.exists(group_id):  # its deletion may still fail
             code = ErrorCode.COORDINATOR_NOT_AVAILABLE
@@ -314,10 +320,11 @@ class GroupCoordinator:
             return ErrorCode.NONE
         return consumer.check_epoch(hosted.group, member_id or "", epoch)
 
-    def forget_topic(self, topic: str) -> None:
-        """After a topic was deleted, and with it what the catalog has of its offsets."""
+    def forget_topic(self, topic: str, *, again: bool = False) -> None:
+        """After a topic was deleted, and with it what the catalog has of its offsets; `again`: it
+        may have got some since."""
         for hosted in self._hosted:
-            late = hosted.forget_topic(topic)
+            late = hosted.forget_topic(topic, again=again)
             if late:
                 self._hosted.carry_out(hosted, kinds.forget_offsets(hosted.group, late))
 
@@ -339,13 +346,13 @@ class GroupCoordinator:
 
     def describe(self, group_id: str) -> GroupDescription | None:
         """None if there is no such group."""
-        self.check_group_id(group_id, may_be_empty=True)
+        self._check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         return None if hosted is None else describe(hosted.group)
 
     def describe_consumer(self, group_id: str) -> ConsumerGroupDescription | None:
         """None if there is no next-generation group of this id."""
-        self.check_group_id(group_id, may_be_empty=True)
+        self._check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         if hosted is None or not isinstance(hosted.group, ConsumerGroup):
             return None
@@ -353,7 +360,7 @@ class GroupCoordinator:
 
     def describe_share(self, group_id: str) -> ShareGroupDescription | None:
         """None if there is no share group of this id."""
-        self.check_group_id(group_id, may_be_empty=True)
+        self._check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         if hosted is None or not isinstance(hosted.group, ShareGroup):
             return None
@@ -385,12 +392,22 @@ class GroupCoordinator:
             watcher(group_id)
 
     def check_group_id(self, group_id: str, *, may_be_empty: bool = False) -> None:
-        """Raises RequestError INVALID_GROUP_ID. The empty id is one that old consumers without a
+        """Whether this may be a group, of whatever worker. Raises RequestError INVALID_GROUP_ID.
+
+        The empty id is one that old consumers without a
         group commit under; it can be looked at and deleted, and have no members."""
         longest = self.settings.group_id_length_max
         if len(group_id) > longest or not (group_id or may_be_empty):
             raise RequestError(
                 ErrorCode.INVALID_GROUP_ID, f"a group id has 1 to {longest} characters"
+            )
+
+    def _check_mine(self, group_id: str, *, may_be_empty: bool = False) -> None:
+        """Raises RequestError: INVALID_GROUP_ID, NOT_COORDINATOR."""
+        self.check_group_id(group_id, may_be_empty=may_be_empty)
+        if not self._is_mine(group_id):
+            raise RequestError(
+                ErrorCode.NOT_COORDINATOR, "another worker of this cluster coordinates the group"
             )
 
     async def sweep(self) -> None:
@@ -399,7 +416,7 @@ class GroupCoordinator:
 
     def _find_known(self, group_id: str) -> HostedGroup:
         """Raises RequestError GROUP_ID_NOT_FOUND."""
-        self.check_group_id(group_id, may_be_empty=True)
+        self._check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         if hosted is None:
             raise RequestError(ErrorCode.GROUP_ID_NOT_FOUND, f"there is no group {group_id!r}")

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from headrace.broker.ephemeral import IN_MEMORY
 from headrace.broker.group_outcome import Outcome, Pending, TopicPartition
@@ -179,20 +179,21 @@ class HostedGroup:
                 kind,
             )
 
-    def forget_topic(self, topic: str) -> tuple[TopicPartition, ...]:
-        """Stop showing offsets of a topic that was deleted with them; returns which are still on
-        their way to the disk and must be forgotten there once more."""
+    def forget_topic(self, topic: str, *, again: bool = False) -> tuple[TopicPartition, ...]:
+        """Stop showing offsets of a topic that was deleted with them; returns which must be
+        forgotten on the disk once more: those on their way to it, or `again` all of them."""
         late = {
             pair
             for change in (*self._writing.changes, *self._collected.changes)
             for pair in self._pairs_of(change)
             if pair[0] == topic
         }
-        for pair in [pair for pair in self.offsets if pair[0] == topic]:
-            del self.offsets[pair]
-        for pending in self.pending.values():
-            for pair in [pair for pair in pending if pair[0] == topic]:
-                del pending[pair]
+        places: list[dict[TopicPartition, Any]] = [self.offsets, *self.pending.values()]
+        for known in places:
+            for pair in [pair for pair in known if pair[0] == topic]:
+                del known[pair]
+                if again:
+                    late.add(pair)
         return tuple(late)
 
     def _pairs_of(self, change: Change) -> Iterable[TopicPartition]:

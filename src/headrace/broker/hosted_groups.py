@@ -46,6 +46,7 @@ class HostedGroups:
         steady_ms: Callable[[], int],
         is_durable: Callable[[str], bool],
         settings_of: Callable[[str], GroupSettings],
+        is_mine: Callable[[str], bool],
         stats: Stats,
     ) -> None:
         self._settings = settings
@@ -54,6 +55,7 @@ class HostedGroups:
         self._steady_ms = steady_ms
         self._is_durable = is_durable
         self._settings_of = settings_of
+        self._is_mine = is_mine
         self.forgotten: list[Callable[[str], None]] = []
         """Told the id of each group that was not to be kept, and is gone."""
         self.lapsed: list[Callable[[str, str], None]] = []
@@ -66,20 +68,26 @@ class HostedGroups:
         self._is_closed = False
 
     async def load(self) -> None:
-        """Load every group; from then on requests are served and time passes.
+        """Load every group that is ours; from then on requests are served and time passes.
 
         Raises CatalogError for a saved group that cannot be read, RequestError if the catalog
         cannot be.
         """
         now_ms = self._steady_ms()
         for row in await self._catalog.groups.load_all():
+            if not self._is_mine(row.group_id):
+                continue
             settings = self._settings_of(row.group_id)
             hosted = self._host(kinds.restore(record_of(row), settings, now_ms))
             hosted.emptied_ms = row.emptied_ms
         for group_id, topic, partition, *what in await self._catalog.offsets.load_all():
+            if not self._is_mine(group_id):
+                continue
             loaded = self._groups.get(group_id) or self._host(self._new(group_id))
             loaded.offsets[topic, partition] = Committed._make(what)
         for group_id, producer_id, *offset in await self._catalog.pending_offsets.load_all():
+            if not self._is_mine(group_id):
+                continue
             loaded = self._groups.get(group_id) or self._host(self._new(group_id))
             one = OffsetToCommit._make(offset)
             loaded.pending.setdefault(producer_id, {})[one.topic, one.partition] = one

@@ -33,7 +33,11 @@ class LogStore(Protocol):
         self, topic_id: UUID, partition: int, config: LogConfig, *, must_exist: bool = False
     ) -> PartitionLog: ...
 
+    async def make_directory(self, topic_id: UUID, partition: int) -> None: ...
+
     async def sync_topic(self, topic_id: UUID) -> None: ...
+
+    async def discard_topic(self, topic_id: UUID) -> None: ...
 
     async def delete_topic(self, topic_id: UUID) -> None: ...
 
@@ -56,11 +60,11 @@ class TopicLogs:
             await self.remove(orphan, "(unknown)")
         return on_disk & known
 
-    async def open(self, row: TopicRow, config: LogConfig) -> list[PartitionLog]:
-        """The logs of a topic that exists, offline where they cannot be opened."""
-        return await asyncio.gather(
-            *(self._open_known(row, index, config) for index in range(row.partition_count))
-        )
+    async def open(self, row: TopicRow, config: LogConfig, first: int = 0) -> list[PartitionLog]:
+        """The logs of a topic that exists, from partition `first` on, offline where they cannot be
+        opened."""
+        indexes = range(first, row.partition_count)
+        return await asyncio.gather(*(self._open_known(row, index, config) for index in indexes))
 
     def offline(self, row: TopicRow, reason: str) -> list[PartitionLog]:
         """Stands for a topic of which no log can be used."""
@@ -82,7 +86,7 @@ class TopicLogs:
         Raises RequestError(KAFKA_STORAGE_ERROR).
         """
         results = await asyncio.gather(
-            *(self._open(topic_id, index, config) for index in indexes), return_exceptions=True
+            *(self._make(topic_id, index, config) for index in indexes), return_exceptions=True
         )
         logs = [result for result in results if not isinstance(result, BaseException)]
         try:
@@ -100,6 +104,13 @@ class TopicLogs:
             raise
         return logs
 
+    async def let_go(self, topic_id: UUID, name: str) -> None:
+        """Stop using the logs of a topic whose files another worker removes."""
+        try:
+            await self._store.discard_topic(topic_id)
+        except (RequestError, OSError) as error:
+            _log.warning("topic %s (id %s) was not let go: %s", name, topic_id.hex, error)
+
     async def remove(self, topic_id: UUID, name: str) -> None:
         """Remove a topic's files; what cannot be removed now is an orphan at the next start."""
         try:
@@ -111,6 +122,13 @@ class TopicLogs:
                 topic_id.hex,
                 error,
             )
+
+    async def _make(self, topic_id: UUID, index: int, config: LogConfig) -> PartitionLog:
+        elsewhere = self._elsewhere(topic_id, index)
+        if elsewhere is None:
+            return await self._open(topic_id, index, config)
+        await self._store.make_directory(topic_id, index)
+        return elsewhere
 
     async def _open(
         self, topic_id: UUID, index: int, config: LogConfig, *, must_exist: bool = False

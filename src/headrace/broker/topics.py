@@ -11,6 +11,10 @@ A row in the catalog is what makes a topic exist. From that follow the orders of
 - **add partitions**: directories, row, answer, like create.
 - **configure**: the row, then the logs in use.
 
+With several workers any of them may do it. All directories are made by who creates, each log is
+opened by its owner. The others are told when the row is there, and before the answer or, at a
+deletion, before files are removed; they look at the catalog (`reload`) and do what differs.
+
 Changes of one topic happen one after the other; different topics do not wait for each other. A
 change that has begun goes on even if who asked for it hangs up.
 
@@ -18,21 +22,23 @@ What must not enter: how a request or an answer looks, what a record is.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
 from headrace.broker.broker_configs import PARTITIONS_PER_TOPIC_MAX, BrokerConfigs
 from headrace.broker.changes import Changes
 from headrace.broker.cluster.ownership import Ownership
-from headrace.broker.cluster.peers import NoPeers, Peers
+from headrace.broker.cluster.peers import Change, NoPeers, Peers
+from headrace.broker.cluster.refresh import Refresh
 from headrace.broker.named_locks import NamedLocks
 from headrace.broker.topic import Partition, Topic, check_topic_name
 from headrace.broker.topic_configs import TopicConfig
 from headrace.broker.topic_logs import LogStore, TopicLogs
 from headrace.catalog.topics import TopicRow, TopicRows
+from headrace.catalog.writer import Outdated
 from headrace.log.contract import PartitionLog
 from headrace.wire.errors import ErrorCode, RequestError
 
@@ -40,6 +46,9 @@ __all__ = ["PARTITIONS_MAX", "Partition", "Topic", "Topics", "check_topic_name"]
 
 PARTITIONS_MAX: Final = 100_000
 """Of all topics together; each has open files and some kilobytes of memory."""
+
+
+T = TypeVar("T")
 
 
 class Topics:
@@ -66,6 +75,9 @@ class Topics:
         self._partition_count = 0
         self._deleted_watchers: list[Callable[[Topic], None]] = []
         self._changes = Changes()
+        self._peers = peers
+        self.reload = Refresh(self._reload)
+        """Take up what other workers changed."""
         configs.when_changed(self._defaults_changed)
 
     @classmethod
@@ -86,7 +98,11 @@ class Topics:
         ownership = ownership or Ownership.alone(0)
         topics = cls(rows, store, configs, now_ms, ownership, peers or NoPeers())
         known = await rows.load_all()
-        on_disk = await topics._logs.remove_orphans({row.id for row in known})
+        ids = {row.id for row in known}
+        if ownership.is_alone:
+            on_disk = await topics._logs.remove_orphans(ids)
+        else:  # what has no row may be a topic that another worker is just making
+            on_disk = ids & store.topic_ids()
         opened = await asyncio.gather(*(topics._load(row, row.id in on_disk) for row in known))
         for topic in opened:
             topics._partition_count += len(topic.partitions)
@@ -163,7 +179,8 @@ class Topics:
         Raises RequestError: what check_new raises, KAFKA_STORAGE_ERROR.
         """
         self.check_new(name, partition_count, overrides or {})
-        return await self._changes.run(self._create(name, partition_count, overrides or {}))
+        create = self._create(name, partition_count, overrides or {})
+        return await self._changes.run(self._told(create))
 
     async def ensure(self, name: str) -> Topic:
         """The topic of this name, created with the defaults if there is none.
@@ -177,6 +194,7 @@ class Topics:
             except RequestError as error:
                 if error.code != ErrorCode.TOPIC_ALREADY_EXISTS:
                     raise
+                await self.reload()  # it may be another worker who was quicker
                 topic = self.get(name)
         return topic
 
@@ -187,7 +205,7 @@ class Topics:
         Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, KAFKA_STORAGE_ERROR.
         """
         self.get(name)
-        await self._changes.run(self._delete(name, topic_id))
+        await self._changes.run(self._delete_and_remove(name, topic_id))
 
     def check_growth(self, name: str, total: int) -> Topic:
         """Whether the topic may have `total` partitions.
@@ -210,7 +228,7 @@ class Topics:
         Raises RequestError: what check_growth raises, KAFKA_STORAGE_ERROR.
         """
         self.check_growth(name, total)
-        await self._changes.run(self._add_partitions(name, total))
+        await self._changes.run(self._told(self._add_partitions(name, total)))
 
     def check_configs(self, name: str, overrides: Mapping[str, str]) -> TopicConfig:
         """Whether the topic may have these overrides; returns what they would mean.
@@ -228,9 +246,19 @@ class Topics:
         Raises RequestError: what check_configs and `change` raise, KAFKA_STORAGE_ERROR.
         """
         self.get(name)
-        await self._changes.run(self._alter_configs(name, change))
+        await self._changes.run(self._told(self._alter_configs(name, change)))
 
-    # The changes themselves. Each runs as a task of its own and under its topic's name.
+    # The changes themselves. Each runs as a task of its own and under its topic's name; the other
+    # workers are told when that is let go, since they may be changing a topic of this name, too.
+
+    async def _told(self, change: Coroutine[Any, Any, T]) -> T:
+        result = await change
+        await self._peers.tell(Change.TOPICS)
+        return result
+
+    async def _delete_and_remove(self, name: str, topic_id: UUID | None) -> None:
+        topic = await self._told(self._delete(name, topic_id))
+        await self._logs.remove(topic.id, name)
 
     async def _create(self, name: str, count: int, overrides: Mapping[str, str]) -> Topic:
         async with self._names.hold(name):
@@ -250,7 +278,7 @@ class Topics:
             self._use(topic, overrides)
             return topic
 
-    async def _delete(self, name: str, topic_id: UUID | None) -> None:
+    async def _delete(self, name: str, topic_id: UUID | None) -> Topic:
         async with self._names.hold(name):
             topic = self.get(name) if topic_id is None else self.get_by_id(topic_id)
             # The name goes first: whoever finds the topic from here on, such as an offset commit,
@@ -258,14 +286,15 @@ class Topics:
             del self.by_name[name], self.by_id[topic.id]
             self.generation += 1
             try:
-                await self._rows.delete(topic.id, name)
+                is_ours = await self._rows.delete(topic.id, name)
             except BaseException:
                 self._add(topic)
                 raise
-            self._partition_count -= len(topic.partitions)
-            for watcher in self._deleted_watchers:
-                watcher(topic)
-            await self._logs.remove(topic.id, name)
+            self._forget(topic)
+            if not is_ours:
+                await self._logs.let_go(topic.id, name)
+                self.get(name)
+            return topic
 
     async def _add_partitions(self, name: str, total: int) -> None:
         async with self._names.hold(name):
@@ -275,28 +304,86 @@ class Topics:
             logs: list[PartitionLog] = []
             try:
                 logs = await self._logs.make(topic.id, range(count, total), topic.config.log)
-                await self._rows.set_partition_count(topic.id, total)
-            except BaseException:
+                await self._rows.set_partition_count(topic.id, total, before=count)
+            except BaseException as error:
                 self._partition_count -= total - count
                 for log in logs:
                     await log.close()
+                if isinstance(error, Outdated):
+                    raise _outdated(name) from error
                 raise
-            for index, log in enumerate(logs, start=count):
-                log.configure(topic.config.log)
-                topic.partitions.append(Partition(topic, index, log))
-            self.generation += 1
+            self._grow(topic, logs)
 
     async def _alter_configs(
         self, name: str, change: Callable[[dict[str, str]], dict[str, str]]
     ) -> None:
         async with self._names.hold(name):
             topic = self.get(name)
-            overrides = change(dict(topic.config.overrides))
+            before = topic.config.overrides
+            overrides = change(dict(before))
             self.check_configs(name, overrides)
-            await self._rows.replace_configs(topic.id, overrides)
+            try:
+                await self._rows.replace_configs(topic.id, overrides, before=before)
+            except Outdated as error:
+                raise _outdated(name) from error
             self._use(topic, overrides)
 
+    # What others changed
+
+    async def _reload(self) -> None:
+        """Raises RequestError."""
+        rows = await self._rows.load_all()
+        known = {row.id for row in rows}
+        changed = [(row.name, row.id) for row in rows if self._is_news(row)]
+        changed += [(topic.name, id_) for id_, topic in self.by_id.items() if id_ not in known]
+        await asyncio.gather(*(self._take_up(name, topic_id) for name, topic_id in changed))
+
+    def _is_news(self, row: TopicRow) -> bool:
+        topic = self.by_id.get(row.id)
+        if topic is None or len(topic.partitions) != row.partition_count:
+            return True
+        return topic.config.overrides != row.configs
+
+    async def _take_up(self, name: str, topic_id: UUID) -> None:
+        """Look again, now that nobody here changes a topic of this name, and do as the row says."""
+        async with self._names.hold(name):
+            row = await self._rows.load(topic_id)
+            topic = self.by_id.get(topic_id)
+            if row is None:
+                await self._drop(topic)
+            elif topic is None:
+                await self._drop(self.by_name.get(name))  # of this name, and not deleted by us
+                topic = await self._load(row, has_files=True)
+                self._partition_count += len(topic.partitions)
+                self._add(topic)
+            elif self._is_news(row):
+                logs = await self._logs.open(row, topic.config.log, first=len(topic.partitions))
+                self._partition_count += len(logs)
+                self._grow(topic, logs)
+                with suppress(RequestError):  # of a topic that is offline for its configuration
+                    self._use(topic, row.configs)
+
+    async def _drop(self, topic: Topic | None) -> None:
+        """Another worker deleted it, and removes its files when we let go of them."""
+        if topic is None:
+            return
+        del self.by_name[topic.name], self.by_id[topic.id]
+        self.generation += 1
+        self._forget(topic)
+        await self._logs.let_go(topic.id, topic.name)
+
     # What the changes are made of.
+
+    def _forget(self, topic: Topic) -> None:
+        self._partition_count -= len(topic.partitions)
+        for watcher in self._deleted_watchers:
+            watcher(topic)
+
+    def _grow(self, topic: Topic, logs: Iterable[PartitionLog]) -> None:
+        for index, log in enumerate(logs, start=len(topic.partitions)):
+            log.configure(topic.config.log)
+            topic.partitions.append(Partition(topic, index, log))
+        self.generation += 1
 
     async def _load(self, row: TopicRow, has_files: bool) -> Topic:
         defaults = self._configs.topic_defaults()
@@ -336,3 +423,11 @@ class Topics:
         for topic in self.by_name.values():
             with suppress(RequestError):  # of a topic that is offline for its configuration
                 self._use(topic, topic.config.overrides)
+
+
+def _outdated(name: str) -> RequestError:
+    """The other worker's notice is on its way; who asks again meets what it changed."""
+    return RequestError(
+        ErrorCode.KAFKA_STORAGE_ERROR,
+        f"topic {name!r} is just being changed by another worker, try again",
+    )

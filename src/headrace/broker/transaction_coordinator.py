@@ -83,16 +83,19 @@ class TransactionCoordinator:
         end_everywhere: Callable[[TransactionRecord], Awaitable[None]],
         *,
         retention_ms: Callable[[], int] | None = None,
+        is_mine: Callable[[str], bool] = lambda _: True,
         stats: TransactionStats | None = None,
     ) -> None:
         """`end_everywhere` writes markers and settles offsets of a prepared transaction; when it
         raises RequestError it is called again later. `retention_ms` is the time by which ids are
-        too old, if that is not `now_ms`."""
+        too old, if that is not `now_ms`. Ids that are not `is_mine` are another worker's, who is
+        to be asked about them: NOT_COORDINATOR."""
         self.settings = settings
         self.stats = stats or TransactionStats()
         self._table = table
         self._now_ms = now_ms
         self._retention_ms = retention_ms or now_ms
+        self._is_mine = is_mine
         self._next_producer_id = next_producer_id
         self._end_everywhere = end_everywhere
         self._ids: dict[str, _Hosted] = {}
@@ -108,11 +111,13 @@ class TransactionCoordinator:
         self._is_closed = False
 
     async def start(self) -> None:
-        """Load every transactional id, and end what was prepared before.
+        """Load every transactional id that is ours, and end what was prepared before.
 
         Raises CatalogError for one that cannot be read, RequestError if the catalog cannot be.
         """
         for row in await self._table.load_all():
+            if not self._is_mine(row.transactional_id):
+                continue
             hosted = self._ids[row.transactional_id] = _Hosted(record_of(row))
             self._follow(hosted)
         self._watchers = [
@@ -173,6 +178,7 @@ class TransactionCoordinator:
         self, transactional_id: str, producer: ProducerIdentity, partition: TopicPartition
     ) -> None:
         """Whether the producer may write to the partition now; see `automaton.check_write`."""
+        self.check_mine(transactional_id)
         with self._fencing_counted():
             automaton.check_write(self.record(transactional_id), producer, partition)
 
@@ -183,6 +189,7 @@ class TransactionCoordinator:
 
         Raises RequestError: INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, INVALID_TXN_STATE.
         """
+        self.check_mine(transactional_id)
         with self._fencing_counted():
             record = automaton.check_producer(self.record(transactional_id), producer)
         if record.state is not State.ONGOING or group_id not in record.groups or record.is_kept:
@@ -228,6 +235,15 @@ class TransactionCoordinator:
         if not 0 < len(transactional_id) <= longest:
             raise RequestError(
                 ErrorCode.INVALID_REQUEST, f"a transactional id has 1 to {longest} characters"
+            )
+        self.check_mine(transactional_id)
+
+    def check_mine(self, transactional_id: str) -> None:
+        """Raises RequestError NOT_COORDINATOR."""
+        if not self._is_mine(transactional_id):
+            raise RequestError(
+                ErrorCode.NOT_COORDINATOR,
+                "another worker of this cluster coordinates the transactional id",
             )
 
     async def _run(

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping
 
-from headrace.catalog.writer import Writer
+from headrace.catalog.writer import Outdated, Writer
 
 __all__ = ["BrokerConfigRows"]
 
@@ -20,11 +20,14 @@ class BrokerConfigRows:
 
         return await self._writer.run(change)
 
-    async def replace_all(self, configs: Mapping[str, str]) -> None:
-        """Make `configs` the only values changed at run time."""
+    async def replace_all(self, configs: Mapping[str, str], *, before: Mapping[str, str]) -> None:
+        """Make `configs` the only values changed at run time. Raises Outdated unless they are as
+        they were `before`."""
         rows = list(configs.items())
 
         def change(db: sqlite3.Connection) -> None:
+            if dict(db.execute("SELECT name, value FROM broker_configs").fetchall()) != before:
+                raise Outdated
             db.execute("DELETE FROM broker_configs")
             db.executemany("INSERT INTO broker_configs VALUES (?, ?)", rows)
 

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Mapping
 
-from headrace.catalog.writer import Writer
+from headrace.catalog.writer import Outdated, Writer
 
 __all__ = ["GroupConfigRows"]
 
@@ -27,11 +27,19 @@ class GroupConfigRows:
 
         return await self._writer.run(change)
 
-    async def replace(self, group_id: str, configs: Mapping[str, str]) -> None:
-        """Make `configs` all that is set for this group."""
+    async def replace(
+        self, group_id: str, configs: Mapping[str, str], *, before: Mapping[str, str]
+    ) -> None:
+        """Make `configs` all that is set for this group. Raises Outdated unless that is as it was
+        `before`."""
         rows = [(group_id, name, value) for name, value in configs.items()]
 
         def change(db: sqlite3.Connection) -> None:
+            found = db.execute(
+                "SELECT name, value FROM group_configs WHERE group_id = ?", (group_id,)
+            )
+            if dict(found.fetchall()) != before:
+                raise Outdated
             db.execute("DELETE FROM group_configs WHERE group_id = ?", (group_id,))
             db.executemany("INSERT INTO group_configs VALUES (?, ?, ?)", rows)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from headrace.catalog.offsets import delete_offsets_of_topic
-from headrace.catalog.writer import Writer
+from headrace.catalog.writer import Outdated, Writer
 from headrace.wire.errors import ErrorCode, RequestError
 
 __all__ = ["TopicRow", "TopicRows"]
@@ -31,7 +31,12 @@ class TopicRows:
         self._writer = writer
 
     async def load_all(self) -> list[TopicRow]:
-        return await self._writer.run(_load_all)
+        return await self._writer.run(_load)
+
+    async def load(self, topic_id: UUID) -> TopicRow | None:
+        """One, or None if it does not exist."""
+        found = await self._writer.run(lambda db: _load(db, topic_id.hex))
+        return found[0] if found else None
 
     async def insert(self, topic: TopicRow) -> None:
         """Raises RequestError TOPIC_ALREADY_EXISTS."""
@@ -50,36 +55,64 @@ class TopicRows:
 
         await self._writer.run(change)
 
-    async def delete(self, topic_id: UUID, name: str) -> None:
-        """Remove the topic, its configuration and every offset committed for it, in one commit."""
+    async def delete(self, topic_id: UUID, name: str) -> bool:
+        """Remove the topic, its configuration and every offset committed for it, in one commit;
+        False if somebody else has."""
 
-        def change(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM topics WHERE id = ?", (topic_id.hex,))
+        def change(db: sqlite3.Connection) -> bool:
+            if not db.execute("DELETE FROM topics WHERE id = ?", (topic_id.hex,)).rowcount:
+                return False  # the name may be another topic's by now
             delete_offsets_of_topic(db, name)
+            return True
+
+        return await self._writer.run(change)
+
+    async def set_partition_count(self, topic_id: UUID, count: int, *, before: int) -> None:
+        """Raises Outdated unless the topic is there and has `before` partitions."""
+
+        def change(db: sqlite3.Connection) -> None:
+            changed = db.execute(
+                "UPDATE topics SET partition_count = ? WHERE id = ? AND partition_count = ?",
+                (count, topic_id.hex, before),
+            )
+            if not changed.rowcount:
+                raise Outdated
 
         await self._writer.run(change)
 
-    async def set_partition_count(self, topic_id: UUID, count: int) -> None:
-        def change(db: sqlite3.Connection) -> None:
-            db.execute("UPDATE topics SET partition_count = ? WHERE id = ?", (count, topic_id.hex))
-
-        await self._writer.run(change)
-
-    async def replace_configs(self, topic_id: UUID, configs: Mapping[str, str]) -> None:
-        """Make `configs` the topic's only overrides."""
+    async def replace_configs(
+        self, topic_id: UUID, configs: Mapping[str, str], *, before: Mapping[str, str]
+    ) -> None:
+        """Make `configs` the topic's only overrides. Raises Outdated unless the topic is there and
+        they are as they were `before`."""
 
         def change(db: sqlite3.Connection) -> None:
+            found = _load(db, topic_id.hex)
+            if not found or found[0].configs != before:
+                raise Outdated
             db.execute("DELETE FROM topic_configs WHERE topic_id = ?", (topic_id.hex,))
             _insert_configs(db, topic_id, configs)
 
         await self._writer.run(change)
 
 
-def _load_all(db: sqlite3.Connection) -> list[TopicRow]:
-    rows = db.execute("SELECT id, name, partition_count, created_ms FROM topics ORDER BY name")
+def _load(db: sqlite3.Connection, topic_id: str | None = None) -> list[TopicRow]:
+    """All by name, or the one of this id."""
+    rows = db.execute(
+        "SELECT id, name, partition_count, created_ms FROM topics WHERE ?1 IS NULL ORDER BY name"
+        if topic_id is None
+        else "SELECT id, name, partition_count, created_ms FROM topics WHERE id = ?1",
+        (topic_id,),
+    )
     topics = {row[0]: TopicRow(UUID(row[0]), *row[1:]) for row in rows}
-    for topic_id, name, value in db.execute("SELECT topic_id, name, value FROM topic_configs"):
-        topics[topic_id].configs[name] = value
+    configs = db.execute(
+        "SELECT topic_id, name, value FROM topic_configs WHERE ?1 IS NULL"
+        if topic_id is None
+        else "SELECT topic_id, name, value FROM topic_configs WHERE topic_id = ?1",
+        (topic_id,),
+    )
+    for owner, name, value in configs:
+        topics[owner].configs[name] = value
     return list(topics.values())
 
 

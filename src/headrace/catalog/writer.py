@@ -27,7 +27,7 @@ from headrace.catalog.schema import CatalogError
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.worker import Worker
 
-__all__ = ["Report", "Writer"]
+__all__ = ["Outdated", "Report", "Writer"]
 
 WAITING_CHANGES_MAX: Final = 4096
 """Changes handed in and not answered; who comes later waits before handing in."""
@@ -46,6 +46,11 @@ T = TypeVar("T")
 Change = Callable[[sqlite3.Connection], T]
 Report = Callable[[float, int, bool], None]
 """Seconds that a commit took, the changes that shared it, whether it failed."""
+
+
+class Outdated(Exception):
+    """Nothing was changed: what the change began with is not what the catalog holds any more, since
+    another process changed it."""
 
 
 class _Pending(Generic[T]):

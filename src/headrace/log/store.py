@@ -139,6 +139,11 @@ class LogStore:
         self._logs[topic_id, partition] = log
         return log
 
+    async def make_directory(self, topic_id: UUID, partition: int) -> None:
+        """Make room for a log that another process will open. Raises OSError."""
+        path = os.path.join(self._topics, topic_id.hex, str(partition))
+        await self._resources.tend(partial(disk.make_directories, path, exist_ok=True))
+
     async def sync_topic(self, topic_id: UUID) -> None:
         """Make it durable that the topic's directories exist. Raises OSError."""
 
@@ -150,10 +155,14 @@ class LogStore:
 
     async def delete_topic(self, topic_id: UUID) -> None:
         """Remove the topic's files; its logs refuse every call from now on. Raises OSError."""
+        await self.discard_topic(topic_id)
+        await self._resources.tend(_remove_tree, os.path.join(self._topics, topic_id.hex))
+
+    async def discard_topic(self, topic_id: UUID) -> None:
+        """The same for a topic whose files somebody else removes. Raises OSError."""
         keys = [key for key in self._logs if key[0] == topic_id]
         await asyncio.gather(*(upkeep.discard(self._logs.pop(key)) for key in keys))
         self._marks.forget(topic_id)
-        await self._resources.tend(_remove_tree, os.path.join(self._topics, topic_id.hex))
 
     def topic_ids(self) -> set[UUID]:
         """The topics on the disk."""

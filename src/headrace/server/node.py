@@ -93,7 +93,7 @@ class Node:
             advice = "; set --grpc to another address, or to off"
             grpc_address = await _bind(grpc.listener, config.grpc, advice)
         advertised = config.advertised(address.port)
-        broker.advertise(advertised.host, advertised.port)
+        broker.advertise((advertised.host, advertised.port))
         kafka.open()
         if grpc is not None:
             await grpc.open()

@@ -35,7 +35,8 @@ def with_broker(tmp_path: Path) -> Callable[..., Any]:
 
         async def opened() -> Any:
             broker = await Broker.open(BrokerOptions(str(tmp_path / "data"), "os", **options))
-            broker.advertise("127.0.0.1", 9092)
+            workers = range(broker.ownership.count)
+            broker.advertise(*(("127.0.0.1", 9092 + worker) for worker in workers))
             try:
                 return await body(Asker(broker))
             finally:

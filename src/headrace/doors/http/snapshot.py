@@ -46,6 +46,8 @@ async def take_snapshot(broker: "Broker") -> Snapshot:
     offline = looked_at = 0
     for topic in list(broker.topics.by_name.values()):
         for partition in list(topic.partitions):
+            if not partition.is_mine:
+                continue
             looked_at += 1
             if looked_at % PARTITIONS_PER_TURN_MAX == 0:
                 await asyncio.sleep(0)

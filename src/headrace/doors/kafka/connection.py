@@ -196,7 +196,7 @@ class Connection:
             request = read_fetch(frame, head.body, head.api_version)
             self._begin(head, self._fetch(request, head, self._outbox.reserve()))
             return
-        api = find_api(head)
+        api = find_api(head, alone=self._listener.broker.ownership.is_alone)
         message = decode_request(api, head, frame)
         self._begin(head, self._call(api, message, head, self._outbox.reserve()))
 

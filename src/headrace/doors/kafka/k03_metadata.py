@@ -1,18 +1,20 @@
 """Metadata (key 3), versions 0-13.
 
-- one broker: itself, controller and leader of every partition
+- every worker is a broker and leads the partitions that it owns; the first one is the controller
 - topics by name, from version 10 on also by id; null asks for all, and so does an empty list in
   version 0; from version 1 on an empty list asks for none
 - an unknown name is created if the client allows it (always before version 4) and
   auto.create.topics.enable says so; the answer already has the new topic, so nobody has to retry
 - an offline partition has no leader: LEADER_NOT_AVAILABLE, as Kafka says it. Producers without a
-  key then choose another partition, where a leader that refuses would stop them
+  key then choose another partition, where a leader that refuses would stop them. Whether another
+  worker's partition is offline is not known here
 """
 
 from functools import partial
 from typing import Final
 from uuid import UUID
 
+from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.streams.decisions import DECISIONS_TOPIC
 from headrace.broker.topic import Partition, Topic, check_topic_name
 from headrace.doors.kafka.acl_operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
@@ -45,12 +47,10 @@ async def handle(context: RequestContext, request: MetadataRequest) -> MetadataR
     else:
         found = await _find_all(context, wanted, create=request.allow_auto_topic_creation)
     return MetadataResponse(
-        brokers=[
-            MetadataResponseBroker(broker.node_id, broker.advertised_host, broker.advertised_port)
-        ],
+        brokers=[MetadataResponseBroker(*member) for member in broker.members],
         cluster_id=broker.cluster_id,
-        controller_id=broker.node_id,
-        topics=await in_turns(partial(_describe, broker.node_id, operations), found),
+        controller_id=broker.ownership.controller_id,
+        topics=await in_turns(partial(_describe, broker.ownership, operations), found),
         cluster_authorized_operations=(
             CLUSTER_OPERATIONS
             if request.include_cluster_authorized_operations
@@ -106,7 +106,7 @@ def _refusal(
 
 
 def _describe(
-    node_id: int, operations: int, topic: Topic | MetadataResponseTopic
+    ownership: Ownership, operations: int, topic: Topic | MetadataResponseTopic
 ) -> MetadataResponseTopic:
     if isinstance(topic, MetadataResponseTopic):  # refused
         return topic
@@ -114,12 +114,16 @@ def _describe(
         name=topic.name,
         topic_id=topic.id,
         is_internal=topic.name in _INTERNAL,
-        partitions=[_describe_partition(partition, node_id) for partition in topic.partitions],
+        partitions=[_describe_partition(partition, ownership) for partition in topic.partitions],
         topic_authorized_operations=operations,
     )
 
 
-def _describe_partition(partition: Partition, node_id: int) -> MetadataResponsePartition:
+def _describe_partition(partition: Partition, ownership: Ownership) -> MetadataResponsePartition:
+    node_id = ownership.node_id
+    if not partition.is_mine:
+        owner = ownership.owner_of_partition(partition.topic.id, partition.index)
+        node_id = ownership.node_id_of(owner)
     if partition.is_offline:
         return MetadataResponsePartition(
             error_code=ErrorCode.LEADER_NOT_AVAILABLE,

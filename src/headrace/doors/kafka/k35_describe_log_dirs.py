@@ -1,7 +1,7 @@
 """DescribeLogDirs (key 35), versions 1-4.
 
 - one data directory; null topics ask for everything in it
-- partitions that do not exist or are offline are left out
+- partitions that do not exist, are offline or another worker's are left out
 - from version 4 on the size and the free space of the volume (KIP-827)
 """
 
@@ -52,7 +52,9 @@ def _describe(topic: Topic, wanted: set[int] | None) -> DescribeLogDirsTopic:
         [
             DescribeLogDirsPartition(partition.index, partition.log.size_bytes())
             for partition in topic.partitions
-            if (wanted is None or partition.index in wanted) and not partition.is_offline
+            if (wanted is None or partition.index in wanted)
+            and partition.is_mine
+            and not partition.is_offline
         ],
     )
 

@@ -1,6 +1,6 @@
 """DescribeCluster (key 60), versions 0-2.
 
-- one broker, which is the controller, too
+- every worker is a broker, and the first one the controller, too
 - controllers have no address of their own: asking for theirs is MISMATCHED_ENDPOINT_TYPE (KIP-919)
 """
 
@@ -30,10 +30,8 @@ async def handle(
         )
     return DescribeClusterResponse(
         cluster_id=broker.cluster_id,
-        controller_id=broker.node_id,
-        brokers=[
-            DescribeClusterBroker(broker.node_id, broker.advertised_host, broker.advertised_port)
-        ],
+        controller_id=broker.ownership.controller_id,
+        brokers=[DescribeClusterBroker(*member) for member in broker.members],
         cluster_authorized_operations=(
             CLUSTER_OPERATIONS
             if request.include_cluster_authorized_operations

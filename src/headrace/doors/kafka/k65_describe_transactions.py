@@ -1,12 +1,12 @@
 """DescribeTransactions (key 65), version 0.
 
-- an id that nobody has: TRANSACTIONAL_ID_NOT_FOUND
+- an id that nobody has: TRANSACTIONAL_ID_NOT_FOUND, one of another worker: NOT_COORDINATOR
 - groups of a transaction are not shown, as there is no field for them
 """
 
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.wire.apis import ApiKey
-from headrace.wire.errors import ErrorCode
+from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.messages.k65_describe_transactions import (
     DescribeTransactionsRequest,
     DescribeTransactionsResponse,
@@ -24,6 +24,10 @@ async def handle(
 
 
 def _described(context: RequestContext, transactional_id: str) -> TransactionState:
+    try:
+        context.broker.transactions.check_mine(transactional_id)
+    except RequestError as error:
+        return TransactionState(error_code=error.code, transactional_id=transactional_id)
     found = context.broker.transactions.record(transactional_id)
     if found is None:
         return TransactionState(
