@@ -52,7 +52,7 @@ from headrace.broker.transactional_append import TransactionalAppends
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
-from headrace.log.store import DataDirectoryInUse, LogStore
+from headrace.log.store import DataDirectoryInUse, LogStore, Share
 from headrace.transactions.record import TransactionRecord
 from headrace.transactions.settings import TransactionSettings
 from headrace.transactions.states import AT_REST
@@ -80,6 +80,8 @@ class BrokerOptions:
     topic_configs: Mapping[str, str] = field(default_factory=dict)
     ownership: Ownership | None = None
     """What is this process's part; None: everything. Its node id is then `node_id`."""
+    share: Share | None = None
+    """Of the data directory, where others have one, too."""
 
 
 def wall_clock_ms() -> int:
@@ -198,9 +200,11 @@ class Broker:
             loop=asyncio.get_running_loop(),
             now_ms=wall_clock_ms,
             report=stats.sync_round,
+            share=options.share,
         )
         parts.add("the logs", store.close)
-        catalog = await Catalog.open(options.data_dir, stats.catalog_commit)
+        is_shared = options.share is not None
+        catalog = await Catalog.open(options.data_dir, stats.catalog_commit, is_shared=is_shared)
         parts.add("the catalog", catalog.close)
         configs = await BrokerConfigs.load(
             catalog.configs,
