@@ -12,6 +12,7 @@ The page says where with two comments, and what is between them is written anew:
     latency DURABILITY    end-to-end latency and acknowledgement at each load
     systems               what each system is, and does before it acknowledges
     runs                  machine, date and command of each file
+    plot NAME ...         the drawings of bench.plots, by their names without .svg
 
 A part for which the files have nothing stays as it is, and that is said. All else in the page is
 written by hand, and no number of a run should be in it.
@@ -19,16 +20,20 @@ written by hand, and no number of a run should be in it.
 
 import argparse
 import re
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from bench.plots import plots
 from bench.results import load, names_of
 
 __all__ = ["PARTS", "filled"]
 
 Results = dict[str, Any]
 PAGE: Final = "docs/PERFORMANCE.md"
+PLOTS: Final = "plots"
+"""The directory of drawings, beside the page."""
 _PART: Final = re.compile(r"(<!-- bench:begin ([^>]*?) *-->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
 LATENCIES: Final = ("p50_ms", "p90_ms", "p99_ms", "p99_9_ms", "max_ms")
 
@@ -83,8 +88,16 @@ def _row(row: Any, results: Results, names: Sequence[str]) -> list[str]:
             cell = f"**{cell} {row['unit']}**"
         elif value is not None and ratio is not None:
             cell += f" ({ratio_text(ratio)})"
+        cell += _beside(row, name)
         cells.append(cell)
     return cells
+
+
+def _beside(row: Any, name: str) -> str:
+    """Of latencies the p99 too: the median of the rounds."""
+    seen = [sample["detail"].get("p99 ms") for sample in row["rounds"].get(name, [])]
+    found = [value for value in seen if value is not None]
+    return f", p99 {number(statistics.median(found))}" if found else ""
 
 
 def _cpu(row: Any, names: Sequence[str]) -> str:
@@ -95,7 +108,7 @@ def alone(results: Results, words: Sequence[str]) -> list[str]:
     chosen = [
         row
         for row in results["alone"]
-        if not words or any(word in row["what"].split() for word in words)
+        if not words or set(words) & set(re.findall(r"\w+", row["what"]))
     ]
     lines = [
         [
@@ -170,9 +183,15 @@ def runs(results: Results, _: Sequence[str]) -> list[str]:
         if not facts:
             continue
         command = f"`{run['command']}`" if "command" in run else "a run"
-        told = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "date")
+        told = ", ".join(f"{key} {_shown(value)}" for key, value in facts.items() if key != "date")
         lines.append(f"- {command}, {facts.get('date', 'undated')}: {told}")
     return lines
+
+
+def plot(results: Results, names: Sequence[str]) -> list[str]:
+    """A line a drawing; what is left out has no numbers and so no file."""
+    drawn = {name.removesuffix(".svg") for name, _ in plots(results)}
+    return [f"![{name.replace('-', ' ')}]({PLOTS}/{name}.svg)" for name in names if name in drawn]
 
 
 PARTS: Final[dict[str, Callable[[Results, Sequence[str]], list[str]]]] = {
@@ -182,6 +201,7 @@ PARTS: Final[dict[str, Callable[[Results, Sequence[str]], list[str]]]] = {
     "latency": latency,
     "systems": systems,
     "runs": runs,
+    "plot": plot,
 }
 
 

@@ -40,7 +40,7 @@ def plots(results: Results) -> Iterator[tuple[str, str]]:
             panels = _latency(results, durability, kind)
             if panels:
                 title = f"End-to-end latency against load, {durability}"
-                yield f"latency-{kind}-{durability}.svg", draw(title, note, panels)
+                yield f"latency-{kind}-{durability}.svg", draw(title, note, panels, one_y=True)
 
 
 def _throughput(results: Results) -> list[Panel]:

@@ -9,7 +9,7 @@ where the numbers come from.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Final
 
@@ -19,7 +19,7 @@ __all__ = ["Line", "Panel", "draw"]
 
 PANEL_WIDTH: Final = 300
 PANEL_HEIGHT: Final = 220
-LEFT, RIGHT, GAP, TOP, BOTTOM = 64, 16, 52, 64, 84
+LEFT, RIGHT, GAP, TOP, BOTTOM = 64, 24, 52, 64, 84
 """Around the panels; the gap between two has the numbers of the second one's axis."""
 COLOURS: Final = (
     ("#0969da", "#58a6ff"),
@@ -80,9 +80,11 @@ class Panel:
         return x, y
 
 
-def draw(title: str, note: str, panels: Sequence[Panel]) -> str:
+def draw(title: str, note: str, panels: Sequence[Panel], *, one_y: bool = False) -> str:
     """The whole file. `note` is the line under the title. Lines of the same name have the same
-    colour and mark in all panels; names come in the order in which they are first seen."""
+    colour and mark in all panels; names come in the order in which they are first seen. With
+    `one_y` all panels have the vertical axis that fits the first one's kind and everybody's points.
+    """
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
     width = LEFT + RIGHT + len(panels) * PANEL_WIDTH + (len(panels) - 1) * GAP
     height = TOP + PANEL_HEIGHT + BOTTOM
@@ -95,8 +97,11 @@ def draw(title: str, note: str, panels: Sequence[Panel]) -> str:
         _text(LEFT, 22, title, "title"),
         _text(LEFT, 40, note),
     ]
+    every = replace(panels[0], lines=[line for panel in panels for line in panel.lines])
     for number, panel in enumerate(panels):
-        out += _panel(panel, LEFT + number * (PANEL_WIDTH + GAP), names)
+        x_scale, y_scale = panel.scales()
+        scales = x_scale, every.scales()[1] if one_y else y_scale
+        out += _panel(panel, scales, LEFT + number * (PANEL_WIDTH + GAP), names)
     out += _legend(names, height - 20)
     return "\n".join([*out, "</svg>", ""])
 
@@ -109,8 +114,8 @@ def _colours(theme: int, count: int) -> str:
     )
 
 
-def _panel(panel: Panel, left: float, names: list[str]) -> list[str]:
-    x_scale, y_scale = panel.scales()
+def _panel(panel: Panel, scales: tuple[Scale, Scale], left: float, names: list[str]) -> list[str]:
+    x_scale, y_scale = scales
     bottom = TOP + PANEL_HEIGHT
 
     def x_of(value: float) -> float:

@@ -108,6 +108,19 @@ def test_the_rest_of_what_a_run_says():
     assert part("runs") == ["- `scripts/bench --quick`, 2026-11-20T12:00:00Z: cores 2"]
 
 
+def test_latencies_of_rows_have_their_p99():
+    rounds = {"Kafka": [{"detail": {"p99 ms": value}} for value in (3.0, 1.0, 2.0)]}
+    [line] = part("rows large", {**RESULTS, "rows": [row(rounds=rounds)]})[2:]
+    assert "| 570 (3.60), p99 2 |" in line
+
+
+def test_drawings_are_shown_where_there_are_numbers_for_them():
+    assert part("plot latency-rate-os latency-share-os throughput-batch-size") == [
+        "![latency rate os](plots/latency-rate-os.svg)",
+        "![latency share os](plots/latency-share-os.svg)",
+    ]
+
+
 def test_what_the_files_do_not_have_stays():
     page = "<!-- bench:begin rows small -->\nold\n<!-- bench:end -->\n"
     assert filled(page, merge([RESULTS])) == (page, ["rows small"])

@@ -44,3 +44,10 @@ def test_what_cannot_be_shown_is_left_out():
     panel = Panel("", "", "", [line], x_log=True, y_log=True)
     assert panel.visible(line) == [(3, 4)]
     draw("", "", [Panel("", "", "", [Line("nothing", [])], x_log=True, y_log=True)])
+
+
+def test_panels_may_have_one_vertical_axis():
+    low, high = ([Line("Headrace", [(1, top), (2, top)])] for top in (3, 300))
+    panels = [Panel("", "", "", low), Panel("", "", "", high)]
+    assert draw("", "", panels).count(">300<") == 1
+    assert draw("", "", panels, one_y=True).count(">300<") == 2
