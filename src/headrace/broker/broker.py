@@ -18,9 +18,12 @@ from typing import Literal
 
 from headrace.broker.broker_configs import STUCK_CONFIG, TOKEN_CLIENTS, BrokerConfigs
 from headrace.broker.changes import Changes
+from headrace.broker.cluster.answering import Answering
+from headrace.broker.cluster.links import Links
 from headrace.broker.cluster.members import Member
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Change, NoPeers, Peers
+from headrace.broker.cluster.refresh import Refresh
 from headrace.broker.compaction import keep_compacted
 from headrace.broker.coordination_configs import BALANCE_CONFIG
 from headrace.broker.dead_letters import DeadLetters
@@ -47,12 +50,13 @@ from headrace.broker.transaction_end import (
     end_everywhere,
     forget_hanging_offsets,
 )
+from headrace.broker.transaction_entry import TransactionEntries
 from headrace.broker.transaction_rows import record_of
 from headrace.broker.transactional_append import TransactionalAppends
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
-from headrace.log.store import DataDirectoryInUse, LogStore, Share
+from headrace.log.store import DataDirectoryInUse, LogStore
 from headrace.transactions.record import TransactionRecord
 from headrace.transactions.settings import TransactionSettings
 from headrace.transactions.states import AT_REST
@@ -80,8 +84,9 @@ class BrokerOptions:
     topic_configs: Mapping[str, str] = field(default_factory=dict)
     ownership: Ownership | None = None
     """What is this process's part; None: everything. Its node id is then `node_id`."""
-    share: Share | None = None
-    """Of the data directory, where others have one, too."""
+    links_dir: str = ""
+    """Where the sockets are by which workers reach each other; a directory that nobody else may
+    enter. Not looked at by a process that is alone."""
 
 
 def wall_clock_ms() -> int:
@@ -154,7 +159,9 @@ class Broker:
         self.loads = PartitionLoads(topics.by_name)
         self.groups = self._group_coordinator()
         self.transactions = self._transaction_coordinator()
-        self.transactional_appends = TransactionalAppends(self.transactions)
+        self.entries = TransactionEntries(self.transactions, ownership, peers)
+        self.transactional_appends = TransactionalAppends(self.transactions, self.entries)
+        self._reload_kept = Refresh(self._load_kept)
         self.stuck = StuckWatch(self.groups, topics, configs.integer(STUCK_CONFIG), steady_clock_ms)
         self.load_watch = LoadWatch(
             self.loads, self.groups, configs.integer(BALANCE_CONFIG), steady_clock_ms
@@ -193,18 +200,17 @@ class Broker:
         os.makedirs(options.data_dir, exist_ok=True)
         stats = Stats()
         ownership = options.ownership or Ownership.alone(options.node_id)
-        peers: Peers = NoPeers()
+        links = None if ownership.is_alone else Links(options.links_dir, ownership)
+        peers: Peers = links or NoPeers()
         store = LogStore.open(
             options.data_dir,
             durability=options.durability,
             loop=asyncio.get_running_loop(),
             now_ms=wall_clock_ms,
             report=stats.sync_round,
-            share=options.share,
         )
         parts.add("the logs", store.close)
-        is_shared = options.share is not None
-        catalog = await Catalog.open(options.data_dir, stats.catalog_commit, is_shared=is_shared)
+        catalog = await Catalog.open(options.data_dir, stats.catalog_commit)
         parts.add("the catalog", catalog.close)
         configs = await BrokerConfigs.load(
             catalog.configs,
@@ -212,6 +218,8 @@ class Broker:
             topic=options.topic_configs,
             facts={"node.id": str(ownership.node_id), "log.dirs": options.data_dir},
         )
+        if links is not None:
+            parts.add("the links", links.close)
         topics = await Topics.open(catalog.topics, store, configs, wall_clock_ms, ownership, peers)
         parts.add("the topics", topics.close)
         group_configs = await GroupConfigs.load(catalog.group_configs, configs)
@@ -227,6 +235,9 @@ class Broker:
             await broker.share.start()
         parts.add("the subscriptions", broker.subscriptions.close)
         parts.add("the transactions", broker.transactions.close)
+        if links is not None:
+            links.start()
+            await broker.take_up(Change.KEPT_TRANSACTIONS)
         await broker.transactions.start()
         await broker._abort_hanging()
         parts.add("the batches of transactions", broker.transactional_appends.close)
@@ -246,6 +257,11 @@ class Broker:
             name="compaction",
         )
         parts.add("the compaction", partial(_end, compaction))
+        if links is not None:
+            answering = Answering(broker, options.links_dir)
+            parts.add("the answers to other workers", answering.close)
+            links.when_linked(broker._take_up_all)
+            await answering.open()
         return broker
 
     def advertise(self, *addresses: tuple[str, int]) -> None:
@@ -263,8 +279,31 @@ class Broker:
             await self.topics.reload()
         elif change is Change.BROKER_CONFIGS:
             await self.configs.reload()
-        else:
+        elif change is Change.GROUP_CONFIGS:
             await self.group_configs.reload()
+        else:
+            await self._reload_kept()
+
+    def _take_up_all(self) -> None:
+        """A worker is linked, perhaps anew: what it told meanwhile was not heard."""
+
+        async def take_up(change: Change) -> None:
+            try:
+                await self.take_up(change)
+            except RequestError as error:
+                log.warning("changed %s cannot be taken up now: %s", change.name, error.message)
+
+        for change in Change:
+            self.changes.start(take_up(change))
+
+    async def _load_kept(self) -> None:
+        """Which transactions other workers keep. Raises RequestError."""
+        is_mine = self.ownership.is_my_transaction
+        self.transactional_appends.kept_elsewhere = {
+            row.producer_id
+            for row in await self.catalog.transactions.load_all()
+            if not is_mine(row.transactional_id) and record_of(row).is_kept
+        }
 
     async def can_write_catalog(self) -> bool:
         """After a commit that failed this tries again: nobody else may, while nobody is served."""
@@ -306,9 +345,10 @@ class Broker:
             _transaction_settings(self.configs),
             wall_clock_ms,
             self.producer_ids.next,
-            partial(end_everywhere, self.topics, self.groups),
+            partial(end_everywhere, self.topics, self.groups, self.ownership, self.peers),
             retention_ms=self._retention_clock.now_ms,
             is_mine=self.ownership.is_my_transaction,
+            kept_changed=partial(self.peers.tell, Change.KEPT_TRANSACTIONS),
             stats=self.stats.transactions,
         )
 

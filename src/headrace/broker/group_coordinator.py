@@ -157,7 +157,7 @@ class GroupCoordinator:
 
     async def join(self, group_id: str, request: Join) -> JoinAnswer:
         """Waits until the next generation begins. `request` needs neither token nor fresh id."""
-        self._check_mine(group_id)
+        self.check_mine(group_id)
         name = request.instance_id or request.client_id or "member"
         fresh_member_id = f"{name[: self.settings.client_id_length_max]}-{uuid4()}"
         request = replace(request, fresh_member_id=fresh_member_id, topics=self._topics())
@@ -170,20 +170,20 @@ class GroupCoordinator:
 
     async def sync(self, group_id: str, request: Sync) -> SyncAnswer:
         """Waits until the leader has handed in the assignment."""
-        self._check_mine(group_id)
+        self.check_mine(group_id)
         hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         request = replace(request, topics=self._topics())
         answer: SyncAnswer = await self._hosted.ask(hosted, request)
         return answer
 
     async def heartbeat(self, group_id: str, request: Heartbeat) -> HeartbeatAnswer:
-        self._check_mine(group_id)
+        self.check_mine(group_id)
         hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         answer: HeartbeatAnswer = await self._hosted.ask(hosted, request)
         return answer
 
     async def leave(self, group_id: str, request: Leave) -> LeaveAnswer:
-        self._check_mine(group_id)
+        self.check_mine(group_id)
         hosted = self._hosted.find(group_id) or self._hosted.nobody(group_id)
         answer: LeaveAnswer = await self._hosted.ask(hosted, request)
         return answer
@@ -192,7 +192,7 @@ class GroupCoordinator:
         self, group_id: str, request: ConsumerHeartbeat
     ) -> ConsumerHeartbeatAnswer:
         """For next-generation members. `request` needs neither token nor topics."""
-        self._check_mine(group_id)
+        self.check_mine(group_id)
         if request.member_epoch == JOIN:
             hosted = self._hosted.find_or_host(group_id)
         else:
@@ -207,7 +207,7 @@ class GroupCoordinator:
     async def share_heartbeat(self, group_id: str, request: ShareHeartbeat) -> ShareHeartbeatAnswer:
         """For members of share groups. `request` needs neither token nor topics. A group of
         another kind says GROUP_ID_NOT_FOUND, even while it is empty."""
-        self._check_mine(group_id)
+        self.check_mine(group_id)
         if request.member_epoch == JOIN:
             hosted = self._hosted.find_or_host(group_id, ShareGroup)
         else:
@@ -234,7 +234,7 @@ class GroupCoordinator:
     ) -> list[ErrorCode]:
         """One code for each of the request's offsets, in order, when those that are good are
         durable. A member of a group that does not exist gets `missing_group`."""
-        self._check_mine(group_id, may_be_empty=True)
+        self.check_mine(group_id, may_be_empty=True)
         errors = [self._offset_error(offset) for offset in request.offsets]
         good = tuple(
             offset for offset, error in zip(request.offsets, errors, strict=True) if not error
@@ -264,7 +264,7 @@ class GroupCoordinator:
 
     def offsets(self, group_id: str) -> Mapping[TopicPartition, Committed]:
         """What the group has durably committed; nothing for a group that does not exist."""
-        self._check_mine(group_id, may_be_empty=True)
+        self.check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         return _NOTHING if hosted is None else MappingProxyType(hosted.offsets)
 
@@ -283,7 +283,7 @@ class GroupCoordinator:
         """What the producer's transaction commits for the group counts from now on, durably, or is
         forgotten. Doing it again changes nothing. Raises RequestError COORDINATOR_NOT_AVAILABLE,
         NOT_COORDINATOR."""
-        self._check_mine(group_id, may_be_empty=True)
+        self.check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         if hosted is None and self._hosted.exists(group_id):  # its deletion may still fail
             code = ErrorCode.COORDINATOR_NOT_AVAILABLE
@@ -346,13 +346,13 @@ class GroupCoordinator:
 
     def describe(self, group_id: str) -> GroupDescription | None:
         """None if there is no such group."""
-        self._check_mine(group_id, may_be_empty=True)
+        self.check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         return None if hosted is None else describe(hosted.group)
 
     def describe_consumer(self, group_id: str) -> ConsumerGroupDescription | None:
         """None if there is no next-generation group of this id."""
-        self._check_mine(group_id, may_be_empty=True)
+        self.check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         if hosted is None or not isinstance(hosted.group, ConsumerGroup):
             return None
@@ -360,7 +360,7 @@ class GroupCoordinator:
 
     def describe_share(self, group_id: str) -> ShareGroupDescription | None:
         """None if there is no share group of this id."""
-        self._check_mine(group_id, may_be_empty=True)
+        self.check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         if hosted is None or not isinstance(hosted.group, ShareGroup):
             return None
@@ -402,7 +402,7 @@ class GroupCoordinator:
                 ErrorCode.INVALID_GROUP_ID, f"a group id has 1 to {longest} characters"
             )
 
-    def _check_mine(self, group_id: str, *, may_be_empty: bool = False) -> None:
+    def check_mine(self, group_id: str, *, may_be_empty: bool = False) -> None:
         """Raises RequestError: INVALID_GROUP_ID, NOT_COORDINATOR."""
         self.check_group_id(group_id, may_be_empty=may_be_empty)
         if not self._is_mine(group_id):
@@ -416,7 +416,7 @@ class GroupCoordinator:
 
     def _find_known(self, group_id: str) -> HostedGroup:
         """Raises RequestError GROUP_ID_NOT_FOUND."""
-        self._check_mine(group_id, may_be_empty=True)
+        self.check_mine(group_id, may_be_empty=True)
         hosted = self._hosted.find(group_id)
         if hosted is None:
             raise RequestError(ErrorCode.GROUP_ID_NOT_FOUND, f"there is no group {group_id!r}")

@@ -84,18 +84,21 @@ class TransactionCoordinator:
         *,
         retention_ms: Callable[[], int] | None = None,
         is_mine: Callable[[str], bool] = lambda _: True,
+        kept_changed: Callable[[], Awaitable[None]] | None = None,
         stats: TransactionStats | None = None,
     ) -> None:
         """`end_everywhere` writes markers and settles offsets of a prepared transaction; when it
         raises RequestError it is called again later. `retention_ms` is the time by which ids are
         too old, if that is not `now_ms`. Ids that are not `is_mine` are another worker's, who is
-        to be asked about them: NOT_COORDINATOR."""
+        to be asked about them: NOT_COORDINATOR. `kept_changed` is called when a transaction is
+        durably kept, before that is answered, and when one is not kept any more."""
         self.settings = settings
         self.stats = stats or TransactionStats()
         self._table = table
         self._now_ms = now_ms
         self._retention_ms = retention_ms or now_ms
         self._is_mine = is_mine
+        self._kept_changed = kept_changed
         self._next_producer_id = next_producer_id
         self._end_everywhere = end_everywhere
         self._ids: dict[str, _Hosted] = {}
@@ -297,6 +300,8 @@ class TransactionCoordinator:
         await self._save(record)
         hosted.record = record
         self._follow(hosted)
+        if self._kept_changed is not None and record.is_kept:
+            await self._kept_changed()
 
     async def _save(self, record: TransactionRecord) -> None:
         try:
@@ -345,6 +350,7 @@ class TransactionCoordinator:
             log.info("%r has ended its transaction after all", record.transactional_id)
         now_ms = self._now_ms()
         hosted.record = automaton.complete(record, now_ms)
+        was_kept = record.producer_id in self.kept
         self.kept.discard(record.producer_id)
         self._open.discard(record.transactional_id)
         hosted.ended = None
@@ -354,6 +360,8 @@ class TransactionCoordinator:
         # handed to the catalog before anything else runs, so that no later step is overwritten.
         with contextlib.suppress(RequestError):  # which was logged
             await self._save(hosted.record)
+        if self._kept_changed is not None and was_kept:
+            await self._kept_changed()
 
     # Time
 

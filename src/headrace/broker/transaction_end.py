@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final
 
+from headrace.broker.cluster.ownership import Ownership
+from headrace.broker.cluster.peers import Peers
 from headrace.broker.group_coordinator import GroupCoordinator
 from headrace.broker.topics import Topics
 from headrace.log.contract import Appended, PartitionLog, ProducerSnapshot
@@ -36,18 +38,26 @@ log = logging.getLogger("headrace.transactions")
 
 
 async def end_everywhere(
-    topics: Topics, groups: GroupCoordinator, record: TransactionRecord
+    topics: Topics,
+    groups: GroupCoordinator,
+    ownership: Ownership,
+    peers: Peers,
+    record: TransactionRecord,
 ) -> None:
-    """Tell every partition and group of the prepared transaction, and wait until that is durable.
+    """Tell every partition and group of the prepared transaction, whichever worker has it, and
+    wait until that is durable.
 
     Raises RequestError when it is to be tried again.
     """
     commit = record.state is State.PREPARE_COMMIT
     marker = Marker(record.producer_id, record.epoch, COORDINATOR_EPOCH, commit)
-    endings: list[Awaitable[object]] = [
-        groups.end_transaction(group_id, record.producer_id, commit=commit)
-        for group_id in sorted(record.groups)
-    ]
+    endings: list[Awaitable[object]] = []
+    for group_id in sorted(record.groups):
+        owner = ownership.owner_of_group(group_id)
+        if owner == ownership.index:
+            endings.append(groups.end_transaction(group_id, record.producer_id, commit=commit))
+        else:
+            endings.append(peers.end_group(owner, group_id, record.producer_id, commit=commit))
     for topic, index in sorted(record.partitions):
         try:
             partition = topics.partition(topic, index)

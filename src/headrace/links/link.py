@@ -108,6 +108,10 @@ class Link:
                 await self._keeping
             self._keeping = None
 
+    def reset(self, why: str) -> None:
+        """Break the connection; it is made again at once."""
+        self._drop(why)
+
     def send(self, kind: int, body: Sequence[Buffer], done: LinkDone) -> None:
         """Ask; `done` is called once, later, and must not raise. What `body` holds must stay as it
         is until then. Raises LinkDown, ValueError for a body that is too large."""

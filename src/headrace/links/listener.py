@@ -10,10 +10,13 @@ What must not enter: what is asked.
 """
 
 import asyncio
+import contextlib
 import logging
+import os
+import socket
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from headrace.links.frames import GRANTED, HELLO, PING, REFUSED, Frame, read_hello, refusal_body
 from headrace.links.protocol import LinkProtocol
@@ -26,6 +29,10 @@ UNANSWERED_MAX: Final = 4096
 STRANGERS_MAX: Final = 64
 """Connections that have not greeted; one more is let go."""
 GREETING_S_MAX: Final = 5.0
+BACKLOG: Final = 128
+"""A Unix socket with a full one does not make who connects wait, it refuses."""
+ACCEPT_PAUSE_S: Final = 0.5
+"""When no descriptor is free."""
 
 log = logging.getLogger("headrace.links")
 
@@ -42,27 +49,66 @@ class LinkListener:
     def __init__(self, path: str, serve: Serve) -> None:
         self._path = path
         self._serve = serve
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._welcoming: set[asyncio.Task[Any]] = set()
         self._strangers: set[_Peer] = set()
         self._peers: dict[int, _Peer] = {}
 
     async def open(self) -> None:
-        """Raises OSError."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(self._connected, self._path)
+        """In the place of a worker that left its socket behind. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self._listening = socket.socket(socket.AF_UNIX)
+        try:
+            self._listening.setblocking(False)
+            self._listening.bind(self._path)
+            self._listening.listen(BACKLOG)
+        except OSError:
+            self._listening.close()
+            raise
+        self._accept_on()
 
     async def close(self) -> None:
         """Requests that are being answered are not answered any more. Idempotent."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+            listening.close()
         for peer in (*self._strangers, *self._peers.values()):
             peer.protocol.abort("the worker stops")
+        if self._welcoming:
+            await asyncio.wait(self._welcoming)
+
+    def _accept_on(self) -> None:
+        if self._listening is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(self._listening.fileno(), self._accept, self._listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            connected, _ = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            log.error("other workers cannot be welcomed, trying on: %s", error)
+            loop.remove_reader(listening.fileno())
+            loop.call_later(ACCEPT_PAUSE_S, self._accept_on)
+            return
+        connected.setblocking(False)
+        task = loop.create_task(loop.connect_accepted_socket(self._connected, connected))
+        self._welcoming.add(task)
+        task.add_done_callback(self._welcomed)
+
+    def _welcomed(self, task: "asyncio.Task[Any]") -> None:
+        self._welcoming.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("another worker was not welcomed: %s", error)
 
     def _connected(self) -> LinkProtocol:
         peer = _Peer(self._serve, self._greeted, self._gone)
         loop = asyncio.get_running_loop()
-        if len(self._strangers) >= STRANGERS_MAX or self._server is None:
+        if len(self._strangers) >= STRANGERS_MAX or self._listening is None:
             peer.protocol.abort("too many connections")
             return peer.protocol
         self._strangers.add(peer)

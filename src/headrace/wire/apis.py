@@ -7,7 +7,16 @@ Protocol facts only. Which versions this broker serves is declared by each handl
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["FIRST_FLEXIBLE", "ApiKey", "is_flexible", "response_header_version"]
+__all__ = [
+    "BETWEEN_WORKERS",
+    "FIRST_FLEXIBLE",
+    "ApiKey",
+    "is_flexible",
+    "response_header_version",
+]
+
+BETWEEN_WORKERS: Final = -2
+"""No key of Kafka's: messages between the processes of one broker (`wire.workers`)."""
 
 
 class ApiKey(IntEnum):
@@ -108,6 +117,7 @@ FIRST_FLEXIBLE: Final[dict[int, int]] = {
     ApiKey.DESCRIBE_SHARE_GROUP_OFFSETS: 0,
     ApiKey.ALTER_SHARE_GROUP_OFFSETS: 0,
     ApiKey.DELETE_SHARE_GROUP_OFFSETS: 0,
+    BETWEEN_WORKERS: 0,
 }
 
 

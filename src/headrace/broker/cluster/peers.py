@@ -10,6 +10,7 @@ from uuid import UUID
 from headrace.log.contract import AppendDone
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.markers import Marker
+from headrace.wire.workers import Enter
 
 __all__ = ["Change", "NoPeers", "Peers"]
 
@@ -21,6 +22,8 @@ class Change(IntEnum):
     """Which there are, their partitions and configurations."""
     BROKER_CONFIGS = 1
     GROUP_CONFIGS = 2
+    KEPT_TRANSACTIONS = 3
+    """Which transactions are kept (KIP-939): nobody writes to them any more."""
 
 
 class Peers(Protocol):
@@ -39,14 +42,32 @@ class Peers(Protocol):
         acks: int,
         done: AppendDone | None,
     ) -> None:
-        """As `PartitionLog.append`, in the order of calls; the batch is not kept afterwards.
-        `done` may hear of NOT_LEADER_OR_FOLLOWER when the owner is down, and then nobody knows
-        whether the batch was appended."""
+        """As `PartitionLog.append`, in the order of calls; but `batch` is kept, and must stay what
+        it is, until it is answered. It is written once if it has a producer, and else at least
+        once. `done` may hear of NOT_LEADER_OR_FOLLOWER when the owner is down for long, and then
+        nobody knows whether the batch was appended."""
 
     def append_marker(
         self, owner: int, topic_id: UUID, partition: int, marker: Marker, done: AppendDone
     ) -> None:
-        """As `PartitionLog.append_marker`."""
+        """As `PartitionLog.append_marker`. Also when the owner is down, or was lost before it
+        answered: LinkDown, LinkLost."""
+
+    def is_linked(self, owner: int) -> bool:
+        """Whether the worker can be asked now."""
+
+    async def end_group(self, owner: int, group_id: str, producer_id: int, *, commit: bool) -> None:
+        """As `GroupCoordinator.end_transaction`, for a group of another worker.
+
+        Raises RequestError: what that raises, LinkDown, LinkLost.
+        """
+
+    async def enter(self, owner: int, asked: Enter) -> None:
+        """Whether a transaction that another worker coordinates writes to a partition or group,
+        which is durably added to it if need be and allowed.
+
+        Raises RequestError: what `TransactionCoordinator.enter` raises, LinkDown, LinkLost.
+        """
 
 
 class NoPeers:
@@ -69,6 +90,15 @@ class NoPeers:
     def append_marker(
         self, owner: int, topic_id: UUID, partition: int, marker: Marker, done: AppendDone
     ) -> None:
+        raise _nobody(owner)
+
+    def is_linked(self, owner: int) -> bool:
+        return False
+
+    async def end_group(self, owner: int, group_id: str, producer_id: int, *, commit: bool) -> None:
+        raise _nobody(owner)
+
+    async def enter(self, owner: int, asked: Enter) -> None:
         raise _nobody(owner)
 
 

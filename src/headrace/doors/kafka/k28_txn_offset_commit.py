@@ -4,6 +4,8 @@
 - the group must have been added to the transaction (INVALID_TXN_STATE); v5 adds it (KIP-890)
 - v3 for a member of a group: generation and member must be right, as for OffsetCommit; without
   them, in any version, nobody is asked for
+- the transaction's coordinator may be another worker; while that one is down for long:
+  COORDINATOR_NOT_AVAILABLE, and nothing is pending
 - a fenced producer gets INVALID_PRODUCER_EPOCH in every version, and a member of a next-generation
   group with another epoch ILLEGAL_GENERATION, as in Kafka
 """
@@ -11,7 +13,7 @@
 from typing import Final
 
 from headrace.broker.group_requests import Commit, OffsetToCommit
-from headrace.broker.transaction_requests import Add, ProducerIdentity
+from headrace.broker.transaction_requests import ProducerIdentity
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, RequestError
@@ -26,6 +28,8 @@ _ADDS_GROUP_VERSION = 5
 _TOLD_AS: Final = {
     ErrorCode.PRODUCER_FENCED: ErrorCode.INVALID_PRODUCER_EPOCH,
     ErrorCode.STALE_MEMBER_EPOCH: ErrorCode.ILLEGAL_GENERATION,
+    ErrorCode.BROKER_NOT_AVAILABLE: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.NETWORK_EXCEPTION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
 }
 
 
@@ -60,31 +64,33 @@ async def handle(
 async def _commit(context: RequestContext, request: TxnOffsetCommitRequest) -> list[ErrorCode]:
     broker = context.broker
     producer = ProducerIdentity(request.producer_id, request.producer_epoch)
-    broker.groups.check_group_id(request.group_id)
-    if context.api_version >= _ADDS_GROUP_VERSION:
-        added = Add(producer, groups=frozenset({request.group_id}))
-        await broker.transactions.add(request.transactional_id, added)
-    broker.transactions.check_commit(request.transactional_id, producer, request.group_id)
+    broker.groups.check_mine(request.group_id)
+    adds = context.api_version >= _ADDS_GROUP_VERSION
+    with broker.entries.asking(producer.producer_id, request.group_id) as asking:
+        await broker.entries.enter(request.transactional_id, producer, request.group_id, adds=adds)
+        if asking.is_void:
+            raise RequestError(ErrorCode.CONCURRENT_TRANSACTIONS, "it was ended meanwhile")
     # Nothing may come between the check and the commit: they are one moment of the event loop.
-    return await broker.groups.commit(
-        request.group_id,
-        Commit(
-            tuple(
-                OffsetToCommit(
-                    topic.name,
-                    partition.partition_index,
-                    partition.committed_offset,
-                    partition.committed_leader_epoch,
-                    partition.committed_metadata or "",
-                )
-                for topic in request.topics
-                for partition in topic.partitions
-            ),
-            request.member_id,
-            request.generation_id,
-            request.group_instance_id,
-            producer_id=request.producer_id,
+    return await broker.groups.commit(request.group_id, _offsets(request))
+
+
+def _offsets(request: TxnOffsetCommitRequest) -> Commit:
+    return Commit(
+        tuple(
+            OffsetToCommit(
+                topic.name,
+                partition.partition_index,
+                partition.committed_offset,
+                partition.committed_leader_epoch,
+                partition.committed_metadata or "",
+            )
+            for topic in request.topics
+            for partition in topic.partitions
         ),
+        request.member_id,
+        request.generation_id,
+        request.group_instance_id,
+        producer_id=request.producer_id,
     )
 
 

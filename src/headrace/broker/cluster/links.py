@@ -1,0 +1,143 @@
+"""`Peers` over links: one to each other worker, kept up for as long as this one lives.
+
+What must not enter: sockets (`headrace.links`), what the others do with what they are asked
+(`answering`).
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+from uuid import UUID
+
+from headrace.broker.cluster.ownership import Ownership
+from headrace.broker.cluster.peers import Change
+from headrace.broker.cluster.remote_appends import RemoteAppends, Room
+from headrace.links.link import Link, LinkDown
+from headrace.log.contract import AppendDone, Appended
+from headrace.wire.errors import ErrorCode, MalformedError, RequestError
+from headrace.wire.markers import Marker
+from headrace.wire.workers import (
+    Ask,
+    EndGroup,
+    Enter,
+    MarkerToWrite,
+    Tell,
+    pack,
+    read_appended,
+)
+
+__all__ = ["Links", "socket_path"]
+
+TELL_S_MAX: Final = 5.0
+"""For how long a change waits for workers that live and do not take it up."""
+ASK_S_MAX: Final = 10.0
+"""For how long anything else waits for its answer."""
+
+_Place = tuple[int, UUID, int]
+
+log = logging.getLogger("headrace.broker")
+
+
+def socket_path(directory: str, worker: int) -> str:
+    """Where a worker listens for the others."""
+    return os.path.join(directory, str(worker))
+
+
+class Links:
+    """Made before the broker; `start` connects."""
+
+    def __init__(self, directory: str, ownership: Ownership) -> None:
+        self._links = {
+            other: Link(socket_path(directory, other), ownership.index, other)
+            for other in ownership.others
+        }
+        self._room = Room()
+        self._appends: dict[_Place, RemoteAppends] = {}
+        """Of the partitions to which something is on its way."""
+        for other, link in self._links.items():
+            link.when_up(partial(self._linked, other))
+
+    def when_linked(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` whenever a worker is linked, also anew; it must not raise."""
+        for link in self._links.values():
+            link.when_up(watcher)
+
+    def start(self) -> None:
+        for link in self._links.values():
+            link.start()
+
+    async def close(self) -> None:
+        """What is on its way is given up. Idempotent."""
+        for link in self._links.values():
+            await link.close()
+        gone = RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the broker is closing")
+        for appends in list(self._appends.values()):
+            appends.give_up(gone)
+
+    # What `Peers` says
+
+    def is_linked(self, owner: int) -> bool:
+        return self._links[owner].is_up
+
+    async def tell(self, change: Change) -> None:
+        await asyncio.gather(*(self._tell(link, change) for link in self._links.values()))
+
+    async def _tell(self, link: Link, change: Change) -> None:
+        try:
+            await link.ask(Ask.TELL, pack(Tell(change)), TELL_S_MAX)
+        except LinkDown:
+            """It takes everything up when it is linked again."""
+        except RequestError as error:
+            log.warning("worker %d did not take up changed %s: %s", link.peer, change.name, error)
+
+    def append(
+        self,
+        owner: int,
+        topic_id: UUID,
+        partition: int,
+        batch: memoryview,
+        acks: int,
+        done: AppendDone | None,
+    ) -> None:
+        place = owner, topic_id, partition
+        appends = self._appends.get(place)
+        if appends is None:
+            link = self._links[owner]
+            drained = partial(self._drained, place)
+            appends = RemoteAppends(link, topic_id, partition, self._room, drained)
+            self._appends[place] = appends
+        appends.append(batch, acks, done)
+
+    def append_marker(
+        self, owner: int, topic_id: UUID, partition: int, marker: Marker, done: AppendDone
+    ) -> None:
+        asked = MarkerToWrite(topic_id, partition, *marker)
+        self._links[owner].send(Ask.MARKER, [pack(asked)], partial(_answered, done))
+
+    async def end_group(self, owner: int, group_id: str, producer_id: int, *, commit: bool) -> None:
+        asked = pack(EndGroup(group_id, producer_id, commit))
+        await self._links[owner].ask(Ask.END_GROUP, asked, ASK_S_MAX)
+
+    async def enter(self, owner: int, asked: Enter) -> None:
+        await self._links[owner].ask(Ask.ENTER, pack(asked), ASK_S_MAX)
+
+    def _drained(self, place: _Place) -> None:
+        self._appends.pop(place, None)
+
+    def _linked(self, owner: int) -> None:
+        for (of, _, _), appends in list(self._appends.items()):
+            if of == owner:
+                appends.linked()
+
+
+def _answered(done: AppendDone, outcome: bytes | RequestError) -> None:
+    if isinstance(outcome, RequestError):
+        done(outcome)
+        return
+    try:
+        done(Appended._make(read_appended(outcome)))
+    except MalformedError as error:
+        done(RequestError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)))
