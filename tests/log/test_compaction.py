@@ -336,7 +336,10 @@ def test_aborted_transactions_neither_stay_nor_hide_what_is_older(tmp_path):
         (abort, transactional(7, control=True)),
         (((b"c", b"next"),), transactional(7, base_sequence=2)),
     ]
-    data = [keyed(*pairs, base_offset=at, **more) for at, (pairs, more) in enumerate(batches)]
+    data = [
+        keyed(*pairs, base_offset=at, leader_epoch=0, **more)
+        for at, (pairs, more) in enumerate(batches)
+    ]
     source = Segment(str(tmp_path), 0, 0)
     source.end_offset, source.size_bytes = len(data), sum(map(len, data))
     (tmp_path / source.path).write_bytes(b"".join(data))

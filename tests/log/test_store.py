@@ -101,7 +101,7 @@ def test_a_clean_marker_is_not_believed_against_the_files(lab, tmp_path):
     stored(lab, fill)
     [path] = lab.segment_paths()
     one = path.read_bytes()
-    path.write_bytes(one + bytes(lab.batch(b"more", base_offset=1)))
+    path.write_bytes(one + bytes(lab.batch(b"more", base_offset=1, leader_epoch=0)))
 
     async def check(store):
         assert store.was_clean

@@ -245,7 +245,8 @@ class PartitionLog(Protocol):
 
         Raises RequestError: OFFSET_OUT_OF_RANGE below `start` or above `high_watermark`,
         CORRUPT_MESSAGE where a batch at `offset` should be and is not, KAFKA_STORAGE_ERROR when
-        the disk does not give it. Records are not checked: their CRC goes with them.
+        the disk does not give it. What an earlier process wrote is checked when it is read first
+        (`checking`); the rest is what this one was given, with the CRC that its producer made.
         """
 
     def aborted_between(self, start: int, end: int) -> Sequence[Aborted]:

@@ -42,6 +42,7 @@ _HEADER: Final = struct.Struct("<4sIqqQ")
 _CRC: Final = struct.Struct("<I")
 _INTEGER_BYTES: Final = 8
 _COLUMNS: Final = 3
+_NOWHERE: Final = (1 << 63) - 1
 
 
 class Entry(NamedTuple):
@@ -83,6 +84,11 @@ class SparseIndex:
     def at_position(self, position: int) -> Entry:
         """The last entry at or before `position`, else the first. Raises IndexError when empty."""
         return self._entry(bisect_right(self._positions, position, 0, len(self)) - 1)
+
+    def position_after(self, position: int) -> int:
+        """Where the first entry behind `position` points to; 2^63 - 1 if there is none."""
+        following = bisect_right(self._positions, position, 0, len(self))
+        return self._positions[following] if following < len(self) else _NOWHERE
 
     def at_time(self, timestamp_ms: int) -> Entry:
         """The last entry with only earlier timestamps before it: the first record of at least

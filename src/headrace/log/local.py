@@ -47,7 +47,7 @@ from headrace.log.reader import Reader
 from headrace.log.reading import EMPTY_SLICE
 from headrace.log.recovery import Recovered
 from headrace.log.resources import Resources
-from headrace.log.segment import Segment, Tail
+from headrace.log.segment import LEADER_EPOCH, Segment, Tail
 from headrace.log.segments import Segments
 from headrace.log.syncing import Syncing
 from headrace.log.transactions import ABORTED_MAX
@@ -84,7 +84,7 @@ class LocalLog:
         new_directories: Sequence[str],
     ) -> None:
         """`new_directories` are to be synced before anything in them counts as durable."""
-        self.leader_epoch = 0
+        self.leader_epoch = LEADER_EPOCH
         self.directory = directory
         self.config = config
         self.resources = resources

@@ -13,6 +13,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from headrace.log import disk
+from headrace.log.checking import (
+    checked_cut,
+    find_cut_beyond,
+    needs_check,
+    remember_checked,
+)
 from headrace.log.contract import MAX_TIMESTAMP, CorruptLogError, Slice
 from headrace.log.files import OpenFile
 from headrace.log.index import NO_TIMESTAMP, SparseIndex
@@ -72,6 +78,8 @@ class Reader:
                 offset, position, size_bytes_max, at_least_one, limit_position, limit_offset
             )
             cut, hot = await self._cut(segment, file.fd, wanted)
+            if cut.position < segment.known_from and needs_check(segment, cut):
+                cut = await self._checked(segment, file.fd, wanted, cut)
         except BaseException:
             file.release()
             raise
@@ -205,11 +213,46 @@ class Reader:
                 cut = find_cut(read, index, wanted)
             except BlockingIOError:
                 cut = await self._resources.read(find_cut, reader_of(fd), index, wanted)
+            except BadBatchError as error:
+                cut = await self._cut_beyond(segment, fd, wanted, error)
         except BadBatchError as error:
             raise self._refusal(ErrorCode.CORRUPT_MESSAGE, _damage(segment, error)) from error
         except OSError as error:
             raise self._refusal(ErrorCode.KAFKA_STORAGE_ERROR, _why(segment, error)) from error
         return cut, segment.start_bytes + cut.position >= hot_from
+
+    async def _cut_beyond(
+        self, segment: Segment, fd: int, wanted: Wanted, damage: BadBatchError
+    ) -> Cut:
+        """The cut for an offset behind `damage`, which does not tell where the next batch starts.
+        Raises BadBatchError, `damage` if the offset is not found there, OSError."""
+        beyond = None
+        if wanted.position < 0:
+            beyond = await self._resources.read(find_cut_beyond, fd, segment.index, wanted)
+        if beyond is None:
+            raise damage
+        return beyond
+
+    async def _checked(self, segment: Segment, fd: int, wanted: Wanted, cut: Cut) -> Cut:
+        """As much of `cut`, which answers `wanted`, as is good. Raises RequestError:
+        CORRUPT_MESSAGE if it is the first batch that is not, KAFKA_STORAGE_ERROR."""
+        try:
+            try:
+                checked = await self._resources.read(checked_cut, fd, cut)
+            except BadBatchError as error:
+                cut = await self._cut_beyond(segment, fd, wanted, error)
+                checked = await self._resources.read(checked_cut, fd, cut)
+        except BadBatchError as error:
+            raise self._refusal(ErrorCode.CORRUPT_MESSAGE, _damage(segment, error)) from error
+        except OSError as error:
+            raise self._refusal(ErrorCode.KAFKA_STORAGE_ERROR, _why(segment, error)) from error
+        if checked.damage:
+            _log.warning(
+                "%s is damaged at position %d (offset %d): %s",
+                *(segment.path, checked.cut.end, checked.cut.next_offset, checked.damage),
+            )
+        remember_checked(segment, checked.cut)
+        return checked.cut
 
     async def _opened(self, segment: Segment) -> OpenFile:
         """The segment's file, held for the caller, with its index in memory."""

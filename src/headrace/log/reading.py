@@ -58,10 +58,12 @@ class Wanted(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The bytes [position, end) of a segment are whole batches, up to `next_offset`."""
+    """The bytes [position, end) of a segment are whole batches, from base offset `offset` up to
+    `next_offset`."""
 
     position: int
     end: int
+    offset: int
     next_offset: int
 
 
@@ -73,7 +75,7 @@ def find_cut(read: ReadAt, index: SparseIndex, wanted: Wanted) -> Cut:
         position, offset = _locate(read, index, wanted)
     border = position + wanted.size_bytes_max
     if border >= wanted.limit_position:
-        return Cut(position, wanted.limit_position, wanted.limit_offset)
+        return Cut(position, wanted.limit_position, offset, wanted.limit_offset)
     entry = index.at_position(border)
     end, next_offset = position, offset
     if entry.position > position:
@@ -86,7 +88,7 @@ def find_cut(read: ReadAt, index: SparseIndex, wanted: Wanted) -> Cut:
     except BadBatchError:
         if end == position:
             raise
-    return Cut(position, end, next_offset)
+    return Cut(position, end, offset, next_offset)
 
 
 def _locate(read: ReadAt, index: SparseIndex, wanted: Wanted) -> tuple[int, int]:

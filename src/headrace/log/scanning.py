@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headrace.log import disk
-from headrace.log.segment import Placed
+from headrace.log.segment import LEADER_EPOCH, Placed
 from headrace.wire.batch import (
     CRC_START,
     HEADER_BYTES,
@@ -125,6 +125,8 @@ def _wrong(header: BatchHeader, offset: int, room_bytes: int) -> str | None:
         return f"a batch of offset {header.base_offset} where {offset} is expected"
     if header.length < HEADER_BYTES - LENGTH_OVERHEAD_BYTES or header.last_offset_delta < 0:
         return f"a batch of length {header.length}, last offset delta {header.last_offset_delta}"
+    if header.leader_epoch != LEADER_EPOCH:
+        return f"a batch of leader epoch {header.leader_epoch}; there is only {LEADER_EPOCH}"
     if header.length > BATCH_BYTES_MAX:
         return f"a batch of {header.size_bytes} bytes, which is larger than any"
     if header.size_bytes > room_bytes:

@@ -8,8 +8,8 @@ layout) end to end, from position 0, exactly as they go over the wire:
 - The first batch's base offset is the file's name; every other batch's is the one before it plus
   that one's `last_offset_delta` + 1. The next segment starts where this one ends.
 - A batch is valid when its magic is 2, its length at least 49, its base offset the expected one,
-  and its CRC-32C right. Offsets inside the batch are identity: a block of an older or another
-  batch at this place is seen as damage.
+  its leader epoch 0 and its CRC-32C right. Offsets inside the batch are identity: a block of an
+  older or another batch at this place is seen as damage.
 - There is no header, no padding and no trailer, so a fetch is a range of the file. Zeros are not
   a batch (magic 0), so a file that grew before its bytes came ends at its last batch.
 - Bytes are written once, in order, behind the last batch; sealed segments never change again.
@@ -34,6 +34,7 @@ __all__ = [
     "DELETED_LOG_SUFFIX",
     "DELETED_SUFFIX",
     "INDEX_SUFFIX",
+    "LEADER_EPOCH",
     "LOG_SUFFIX",
     "BadBatchError",
     "Placed",
@@ -51,6 +52,10 @@ INDEX_SUFFIX: Final = ".index"
 DELETED_SUFFIX: Final = ".deleted"
 DELETED_LOG_SUFFIX: Final = ".del"
 """As long as LOG_SUFFIX, so that a segment can be renamed in a directory that cannot grow."""
+
+LEADER_EPOCH: Final = 0
+"""Of every batch, since a log has one leader for ever; another one is damage, which would make
+clients believe that the log was cut."""
 
 WALK_BYTES: Final = 16 * 1024
 """How much is read at once to hop from header to header."""
@@ -100,6 +105,7 @@ class Segment:
 
     __slots__ = (
         "base_offset",
+        "checked",
         "directory",
         "dropped",
         "end_offset",
@@ -109,6 +115,7 @@ class Segment:
         "index_due_at",
         "is_index_loaded",
         "is_index_saved",
+        "known_from",
         "max_timestamp",
         "size_bytes",
         "start_bytes",
@@ -128,6 +135,11 @@ class Segment:
         self.is_index_loaded = True
         self.index_due_at = 0
         self.is_index_saved = False
+        self.known_from = 0
+        """Bytes from here on were written, or read and found good, by this process; those before
+        are gone through when they are first read (`checking`)."""
+        self.checked = (0, 0)
+        """A stretch of bytes before `known_from` that was gone through."""
         self.file: OpenFile | None = None
         self.dropped = False
         """No longer in the log; the file is being deleted, or another one has its name."""
@@ -192,7 +204,7 @@ class Segment:
     def restore(self, facts: SegmentFacts) -> None:
         """Become the sealed, saved segment that a checkpoint lists."""
         self.end_offset = facts.end_offset
-        self.size_bytes = facts.size_bytes
+        self.size_bytes = self.known_from = facts.size_bytes
         self.max_timestamp = facts.max_timestamp
         self.first_append_ms = facts.first_append_ms
         self.is_index_loaded = False
