@@ -18,7 +18,14 @@ from kio.serial import entity_reader, entity_writer
 
 from headrace.doors.kafka import k00_produce, k01_fetch
 from headrace.wire.errors import MalformedError
-from headrace.wire.fetch import PartitionAnswer, PartitionWant, read_fetch, write_fetch
+from headrace.wire.fetch import (
+    PartitionAnswer,
+    PartitionWant,
+    TopicRun,
+    read_fetch,
+    write_answer,
+    write_fetch,
+)
 from headrace.wire.produce import (
     PartitionBatch,
     PartitionResult,
@@ -201,22 +208,27 @@ def test_fetch_requests_are_read_as_they_were_meant(version: int) -> None:
 
 
 @pytest.mark.parametrize("version", FETCH_VERSIONS)
-@pytest.mark.parametrize("sizes", [(0, 0, 0), (5, 200, 300), (70_000, 1, 20_000_000)])
+@pytest.mark.parametrize(
+    "sizes", [(0, 0, 0), (5, 200, 300), (0, 7, 0), (9, 0, 1), (70_000, 1, 20_000_000)]
+)
 def test_fetch_responses_frame_the_records_that_are_sent_between(
     version: int, sizes: tuple[int, int, int]
 ) -> None:
     topics: list[Any] = list(IDS if version >= 13 else NAMES)
     aborted = [(number, 2**40 + number) for number in range(sizes[1])]
     answers = [
-        PartitionAnswer(topics[0], 0, 0, 900, 880, 5, sizes[0]),
-        PartitionAnswer(topics[0], 3, 1, -1, -1, -1, sizes[1]),
-        PartitionAnswer(topics[1], 0, 0, 2**42, 2**42, 0, sizes[2], aborted),
+        PartitionAnswer(0, 0, 900, 880, 5, sizes[0]),
+        PartitionAnswer(3, 1, -1, -1, -1, sizes[1]),
+        PartitionAnswer(0, 0, 2**42, 2**42, 0, sizes[2], aborted),
     ]
-    pieces = write_fetch(answers, 5, version)
-    assert len(pieces) == 4
+    runs = [TopicRun(topics[0], 0, 2), TopicRun(topics[1], 2, 3)]
+    written = [write_answer(answer, version) for answer in answers]
+    some = {place: size for place, size in enumerate(sizes) if size}
+    pieces = write_fetch(runs, written, some, 5, version)
     records = [bytes([65 + place]) * size for place, size in enumerate(sizes)]
     frame = pieces[0]
-    for record, piece in zip(records, pieces[1:], strict=True):
+    for place, piece in zip(some, pieces[1:], strict=True):
+        record = records[place]
         frame += record + piece
     assert struct.unpack_from(">ii", frame) == (len(frame) - 4, 5)
     names = oracle("fetch", version, "response")
@@ -234,7 +246,7 @@ def test_fetch_responses_frame_the_records_that_are_sent_between(
 
 
 def test_an_empty_fetch_is_an_answer_too() -> None:
-    (frame,) = write_fetch([], 1, 12, error_code=70)
+    (frame,) = write_fetch([], [], {}, 1, 12, error_code=70)
     names = oracle("fetch", 12, "response")
     response, _ = entity_reader(names.FetchResponse)(frame[9:], 0)
     assert response.error_code is KioError.fetch_session_id_not_found

@@ -22,7 +22,7 @@ Records are never null in an answer: some clients take null for a broken frame.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -32,7 +32,6 @@ from headrace.wire.cursor import (
     classic_string,
     compact_string,
     read_uvarint,
-    runs_by_topic,
     skip_tagged_fields,
     take,
     write_count,
@@ -44,9 +43,12 @@ from headrace.wire.errors import MalformedError
 __all__ = [
     "TOPIC_ID_VERSION",
     "FetchRequest",
+    "Known",
     "PartitionAnswer",
     "PartitionWant",
+    "TopicRun",
     "read_fetch",
+    "write_answer",
     "write_fetch",
 ]
 
@@ -70,6 +72,25 @@ class PartitionWant(NamedTuple):
     size_bytes_max: int
 
 
+class TopicRun(NamedTuple):
+    """Wants, or answers, from `start` to before `end` are of this topic."""
+
+    topic: str | UUID
+    start: int
+    end: int
+
+
+_Row = tuple[int, ...]
+"""A partition's fields as they are on the wire."""
+
+
+class Known(NamedTuple):
+    """A topic as the request before had it: clients ask for the same again and again."""
+
+    rows: list[_Row]
+    wants: list[PartitionWant]
+
+
 class FetchRequest(NamedTuple):
     max_wait_ms: int
     min_bytes: int
@@ -78,12 +99,14 @@ class FetchRequest(NamedTuple):
     session_id: int
     session_epoch: int
     wants: list[PartitionWant]
+    runs: list[TopicRun]
+    known: dict[str | UUID, Known]
+    """For reading the next request of the same client."""
 
 
 class PartitionAnswer(NamedTuple):
     """`size_bytes` of records follow the fields; they are sent from their file, not from here."""
 
-    topic: str | UUID
     partition: int
     error_code: int
     high_watermark: int
@@ -94,15 +117,26 @@ class PartitionAnswer(NamedTuple):
     """(producer id, first offset); None for readers of uncommitted data."""
 
 
-def read_fetch(frame: memoryview, position: int, version: int) -> FetchRequest:
-    """The request body that begins at `position`. Raises MalformedError."""
+_NOTHING_KNOWN: Final[Mapping[str | UUID, Known]] = {}
+
+
+def read_fetch(
+    frame: memoryview,
+    position: int,
+    version: int,
+    known: Mapping[str | UUID, Known] = _NOTHING_KNOWN,
+) -> FetchRequest:
+    """The request body that begins at `position`. With `known`, of the client's request before in
+    the same version, wants that have not changed are the same objects. Raises MalformedError."""
     try:
-        return _read(frame, position, version)
+        return _read(frame, position, version, known)
     except (struct.error, UnicodeDecodeError) as problem:
         raise MalformedError(f"Fetch v{version}: {problem}") from None
 
 
-def _read(frame: memoryview, position: int, version: int) -> FetchRequest:
+def _read(
+    frame: memoryview, position: int, version: int, known: Mapping[str | UUID, Known]
+) -> FetchRequest:
     flexible = version >= _FLEXIBLE_VERSION
     if version <= 14:
         position += 4
@@ -113,11 +147,18 @@ def _read(frame: memoryview, position: int, version: int) -> FetchRequest:
         session_id, session_epoch = struct.unpack_from(">ii", frame, position)
         position += 8
     wants: list[PartitionWant] = []
+    runs: list[TopicRun] = []
+    knows: dict[str | UUID, Known] = {}
     count, position = _read_count(frame, position, flexible)
     check_count(count, _TOPICS_MAX)
     for _ in range(count):
         topic, position = _read_topic(frame, position, version)
-        position = _read_partitions(frame, position, version, topic, wants)
+        count, position = _read_count(frame, position, flexible)
+        check_count(count, _PARTITIONS_MAX - len(wants))
+        rows, position = _read_rows(frame, position, version, count)
+        knows[topic] = now = Known(rows, _wants(topic, rows, version, known.get(topic)))
+        runs.append(TopicRun(topic, len(wants), len(wants) + count))
+        wants += now.wants
         if flexible:
             position = skip_tagged_fields(frame, position)
     if version >= 7:
@@ -129,32 +170,51 @@ def _read(frame: memoryview, position: int, version: int) -> FetchRequest:
         position = skip_tagged_fields(frame, position)
     check_end(frame, position)
     return FetchRequest(
-        max_wait_ms, min_bytes, max_bytes, isolation == 1, session_id, session_epoch, wants
+        *(max_wait_ms, min_bytes, max_bytes, isolation == 1, session_id, session_epoch),
+        *(wants, runs, knows),
     )
 
 
-def _read_partitions(
-    frame: memoryview,
-    position: int,
-    version: int,
-    topic: str | UUID,
-    wants: list[PartitionWant],
-) -> int:
-    flexible = version >= _FLEXIBLE_VERSION
-    count, position = _read_count(frame, position, flexible)
-    check_count(count, _PARTITIONS_MAX - len(wants))
+def _wants(
+    topic: str | UUID, rows: list[_Row], version: int, before: Known | None
+) -> list[PartitionWant]:
+    if before is None or len(before.rows) != len(rows):
+        return [_want(topic, row, version) for row in rows]
+    if rows == before.rows:
+        return before.wants
+    return [
+        want if row == old else _want(topic, row, version)
+        for row, old, want in zip(rows, *before, strict=True)
+    ]
+
+
+def _want(topic: str | UUID, row: _Row, version: int) -> PartitionWant:
+    if version < 9:
+        return PartitionWant(topic, row[0], -1, row[1], row[-1])
+    return PartitionWant(topic, row[0], row[1], row[2], row[-1])
+
+
+def _read_rows(
+    frame: memoryview, position: int, version: int, count: int
+) -> tuple[list[_Row], int]:
     layout = _partition_layout(version)
+    if version < _FLEXIBLE_VERSION:
+        end = position + count * layout.size
+        return list(layout.iter_unpack(take(frame, position, end - position))), end
+    # Nearly always no partition has tagged fields: then each is as long as the others.
+    size = layout.size + 1
+    end = position + count * size
+    section = frame[position:end]
+    if len(section) == count * size and not any(section[layout.size :: size]):
+        return list(_WITHOUT_TAGS.iter_unpack(section)), end
+    rows = []
     for _ in range(count):
-        fields = layout.unpack_from(frame, position)
-        position += layout.size
-        epoch = fields[1] if version >= 9 else -1
-        offset = fields[2] if version >= 9 else fields[1]
-        wants.append(PartitionWant(topic, fields[0], epoch, offset, fields[-1]))
-        if flexible:
-            position = skip_tagged_fields(frame, position)
-    return position
+        rows.append(layout.unpack_from(frame, position))
+        position = skip_tagged_fields(frame, position + layout.size)
+    return rows, position
 
 
+_WITHOUT_TAGS: Final = struct.Struct(">iiqiqix")
 _LAYOUTS: Final = {
     4: struct.Struct(">iqi"),
     5: struct.Struct(">iqqi"),
@@ -202,15 +262,20 @@ def _skip_forgotten(frame: memoryview, position: int, version: int) -> int:
 
 
 def write_fetch(
-    answers: list[PartitionAnswer], correlation_id: int, version: int, error_code: int = 0
+    runs: Sequence[TopicRun],
+    written: Sequence[bytes],
+    sizes: Mapping[int, int],
+    correlation_id: int,
+    version: int,
+    error_code: int = 0,
 ) -> list[bytes]:
     """The response frame without its records, cut where they belong.
 
-    Returns len(answers) + 1 pieces: send piece 0, the records of answer 0, piece 1, the records of
-    answer 1, ... and the last piece. The length prefix counts the records too.
+    `written` are the answers from `write_answer`, in `runs` by topic; `sizes` says of which of
+    them, ascending, how many bytes of records follow. Returns len(sizes) + 1 pieces: send piece 0,
+    the first records, piece 1, ... and the last piece. The length prefix counts the records too.
     """
     flexible = version >= _FLEXIBLE_VERSION
-    pieces: list[bytes] = []
     out = bytearray(4)
     out += _I32.pack(correlation_id)
     if flexible:
@@ -218,27 +283,40 @@ def write_fetch(
     out += _I32.pack(0)
     if version >= 7:
         out += struct.pack(">hi", error_code, 0)
-    groups = runs_by_topic(answers)
-    write_count(out, len(groups), flexible)
-    for start, end in groups:
-        write_topic(out, answers[start].topic, flexible)
+    write_count(out, len(runs), flexible)
+    pieces: list[bytes] = []
+    cuts = [*sizes, len(written)]
+    for topic, start, end in runs:
+        write_topic(out, topic, flexible)
         write_count(out, end - start, flexible)
-        for place in range(start, end):
-            _write_partition(out, answers[place], version)
+        while cuts[len(pieces)] < end:
+            cut = cuts[len(pieces)] + 1
+            out += b"".join(written[start:cut])
             pieces.append(bytes(out))
             out = bytearray(b"\0" if flexible else b"")
+            start = cut
+        out += b"".join(written[start:end])
         if flexible:
             out.append(0)
     if flexible:
         out.append(0)
     pieces.append(bytes(out))
-    size = sum(map(len, pieces)) + sum(answer.size_bytes for answer in answers) - 4
+    size = sum(map(len, pieces)) + sum(sizes.values()) - 4
     pieces[0] = _I32.pack(size) + pieces[0][4:]
     return pieces
 
 
+def write_answer(answer: PartitionAnswer, version: int) -> bytes:
+    """One partition's fields up to its records; all of it if there are none."""
+    out = bytearray()
+    _write_partition(out, answer, version)
+    if version >= _FLEXIBLE_VERSION and not answer.size_bytes:
+        out.append(0)
+    return bytes(out)
+
+
 def _write_partition(out: bytearray, answer: PartitionAnswer, version: int) -> None:
-    _, index, error, high_watermark, last_stable, log_start, size, aborted = answer
+    index, error, high_watermark, last_stable, log_start, size, aborted = answer
     out += struct.pack(">ihqq", index, error, high_watermark, last_stable)
     if version >= 5:
         out += struct.pack(">q", log_start)

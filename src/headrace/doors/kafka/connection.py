@@ -34,7 +34,6 @@ from headrace.doors.kafka.outbox import Outbox, Part, Slot
 from headrace.doors.kafka.slices import is_same_machine, send_file
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import MalformedError
-from headrace.wire.fetch import read_fetch
 from headrace.wire.header import RequestHead, read_request_head
 
 if TYPE_CHECKING:
@@ -62,6 +61,7 @@ class Connection:
         "_answering",
         "_answering_key",
         "_arrived_s",
+        "_fetches",
         "_inbox",
         "_is_draining",
         "_is_serving",
@@ -89,6 +89,7 @@ class Connection:
         self._socket = connected
         self._inbox = Inbox(listener.pool, listener.limits.frame_bytes_max)
         near = is_same_machine(connected, self.peer_host)
+        self._fetches = k01_fetch.Fetches(listener.broker, listener.fetch_room)
         self._outbox = Outbox(connected, listener.copy_slice if near else send_file)
         self._answering: asyncio.Task[None] | None = None
         """The request that the following ones wait for."""
@@ -193,7 +194,7 @@ class Connection:
             return
         if head.api_key == ApiKey.FETCH:
             self._require_version(head, k01_fetch.VERSIONS)
-            request = read_fetch(frame, head.body, head.api_version)
+            request = self._fetches.read(frame, head)
             self._begin(head, self._fetch(request, head, self._outbox.reserve()))
             return
         api = find_api(head, alone=self._listener.broker.ownership.is_alone)
@@ -233,7 +234,7 @@ class Connection:
 
     async def _fetch(self, request: Any, head: RequestHead, slot: Slot) -> None:
         arrived_s = self._arrived_s
-        parts = await k01_fetch.serve(self._listener.broker, request, head)
+        parts = await self._fetches.serve(request, head)
         self._stats.answered(ApiKey.FETCH, time.perf_counter() - arrived_s)
         self._fill(slot, parts)
 
@@ -340,8 +341,9 @@ class Connection:
         )
 
     def rest(self) -> None:
-        """Give back the buffer that an idle connection does not need."""
+        """Give back what an idle connection does not need."""
         self._inbox.rest()
+        self._fetches.forget()
 
     def drain(self) -> None:
         """Take no more requests; close once what was appended has been answered."""
@@ -371,5 +373,6 @@ class Connection:
                 task.cancel()
         self._outbox.close()
         self._inbox.close()
+        self._fetches.forget()
         self._socket.close()
         self._listener.forget(self)

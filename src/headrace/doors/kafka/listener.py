@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from headrace.broker.fetching import Room
 from headrace.doors.kafka.connection import Connection
 from headrace.doors.kafka.inbox import BufferPool
 from headrace.doors.kafka.registry import apis
@@ -58,6 +59,7 @@ class Listener:
         self.loop = asyncio.get_running_loop()
         self.now = now or self.loop.time
         self.pool = BufferPool(limits.receive_bytes_max)
+        self.fetch_room = Room()
         self.copy_slice = CopySlice()
         self.connections: set[Connection] = set()
         self._sockets: list[socket.socket] = []
