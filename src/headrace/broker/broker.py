@@ -56,7 +56,7 @@ from headrace.broker.transactional_append import TransactionalAppends
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
-from headrace.log.store import DataDirectoryInUse, LogStore
+from headrace.log.store import DataDirectoryInUse, LogStore, Share
 from headrace.transactions.record import TransactionRecord
 from headrace.transactions.settings import TransactionSettings
 from headrace.transactions.states import AT_REST
@@ -87,6 +87,8 @@ class BrokerOptions:
     links_dir: str = ""
     """Where the sockets are by which workers reach each other; a directory that nobody else may
     enter. Not looked at by a process that is alone."""
+    share: Share | None = None
+    """Of the data directory, where others have one, too."""
 
 
 def wall_clock_ms() -> int:
@@ -208,9 +210,11 @@ class Broker:
             loop=asyncio.get_running_loop(),
             now_ms=wall_clock_ms,
             report=stats.sync_round,
+            share=options.share,
         )
         parts.add("the logs", store.close)
-        catalog = await Catalog.open(options.data_dir, stats.catalog_commit)
+        is_shared = options.share is not None
+        catalog = await Catalog.open(options.data_dir, stats.catalog_commit, is_shared=is_shared)
         parts.add("the catalog", catalog.close)
         configs = await BrokerConfigs.load(
             catalog.configs,

@@ -12,6 +12,7 @@ import uuid
 from typing import Final
 
 from headrace.catalog.configs import BrokerConfigRows
+from headrace.catalog.gate import Gate
 from headrace.catalog.group_configs import GroupConfigRows
 from headrace.catalog.groups import Groups
 from headrace.catalog.offsets import Offsets
@@ -47,13 +48,18 @@ class Catalog:
         self.streams = StreamRows(writer)
 
     @classmethod
-    async def open(cls, directory: str, report: Report | None = None) -> "Catalog":
-        """Open `directory`/catalog.db, creating it if there is none; `report` as in `Writer`.
+    async def open(
+        cls, directory: str, report: Report | None = None, *, is_shared: bool = False
+    ) -> "Catalog":
+        """Open `directory`/catalog.db, creating it if there is none; `report` as in `Writer`. One
+        that is shared was opened by another process before (`connecting`), and others write to it.
 
         Raises CatalogError (headrace.catalog.schema) if it is damaged, newer, or not ours,
-        RequestError if it cannot be written.
+        RequestError if it cannot be written, OSError.
         """
-        writer = await Writer.open(os.path.join(directory, CATALOG_NAME), report)
+        path = os.path.join(directory, CATALOG_NAME)
+        gate = Gate(f"{path}-gate") if is_shared else None
+        writer = await Writer.open(path, report, gate)
         try:
             return cls(writer, await writer.run(_cluster_id))
         except BaseException:

@@ -17,7 +17,7 @@ from headrace.catalog.reserve import (
 )
 from headrace.catalog.schema import CatalogError, prepare
 
-__all__ = ["Connected", "connect", "disconnect"]
+__all__ = ["Connected", "connect", "disconnect", "join"]
 
 BUSY_MS: Final = 5000
 """How long another program (an SQLite shell) may hold the file before a change fails."""
@@ -40,13 +40,7 @@ def connect(path: str) -> Connected:
             give_up(room)
             raise CatalogError(f"the disk is full, {RESERVE_BYTES} free bytes are needed")
         give_up(room)
-        connection = sqlite3.connect(
-            path, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=True
-        )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        prepare(connection)
+        connection = _open(path)
         mapped_fd, has_room = hold_allocated(f"{path}-shm", MAPPED_BYTES)
         if not (has_room and allocate(room, RESERVE_BYTES)):
             _log.warning("catalog %s: the disk is full, another start may fail", path)
@@ -55,6 +49,31 @@ def connect(path: str) -> Connected:
             disconnect(Connected(connection, mapped_fd))
         raise CatalogError(f"cannot use the catalog {path}: {error}") from error
     return Connected(connection, mapped_fd)
+
+
+def join(path: str) -> Connected:
+    """Open the file that another process has open with `connect`, and keeps open, for the calling
+    thread. The room for the next start is that one's business. Raises CatalogError."""
+    try:
+        return Connected(_open(path), None)
+    except sqlite3.Error as error:
+        raise CatalogError(f"cannot use the catalog {path}: {error}") from error
+
+
+def _open(path: str) -> sqlite3.Connection:
+    """Raises CatalogError, sqlite3.Error."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=True
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        prepare(connection)
+    except (CatalogError, sqlite3.Error):
+        connection.close()
+        raise
+    return connection
 
 
 def disconnect(connected: Connected) -> None:

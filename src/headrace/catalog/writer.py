@@ -20,9 +20,11 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Generic, TypeVar
 
-from headrace.catalog.connecting import Connected, connect, disconnect
+from headrace.catalog.connecting import Connected, connect, disconnect, join
+from headrace.catalog.gate import Gate
 from headrace.catalog.schema import CatalogError
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.worker import Worker
@@ -67,10 +69,17 @@ class Writer:
     """Owns the connection; use `open`, then `run` from the loop's thread, then `close`."""
 
     def __init__(
-        self, path: str, loop: asyncio.AbstractEventLoop, report: Report | None = None
+        self,
+        path: str,
+        loop: asyncio.AbstractEventLoop,
+        report: Report | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        """`report` is called on the loop after every commit."""
+        """`report` is called on the loop after every commit. With a `gate`, which is closed with
+        the file, other processes write to it, too."""
         self._path = path
+        self._gate = gate
+        self._turn: AbstractContextManager[None] = gate or nullcontext()
         self._loop = loop
         self._report = report
         self._room = asyncio.Semaphore(WAITING_CHANGES_MAX)
@@ -88,14 +97,18 @@ class Writer:
         self._closed: asyncio.Future[None] = loop.create_future()
 
     @classmethod
-    async def open(cls, path: str, report: Report | None = None) -> "Writer":
-        """Open or create the file at `path`. Raises CatalogError."""
-        writer = cls(path, asyncio.get_running_loop(), report)
+    async def open(
+        cls, path: str, report: Report | None = None, gate: Gate | None = None
+    ) -> "Writer":
+        """Open or create the file at `path`; with a `gate`, join whoever has it open. Raises
+        CatalogError."""
+        writer = cls(path, asyncio.get_running_loop(), report, gate)
         writer._worker.start()
         try:
             await writer._opened
         except CatalogError:
             writer._worker.end()
+            writer._close_gate()
             raise
         return writer
 
@@ -121,12 +134,19 @@ class Writer:
             await asyncio.shield(self._closed)
         finally:
             self._worker.join()
+            self._close_gate()
+
+    def _close_gate(self) -> None:
+        if self._gate is not None:
+            self._gate.close()
+            self._gate = None
 
     # Below this line everything runs on the writer's thread.
 
     def _begin(self) -> None:
         try:
-            self._connected = connect(self._path)
+            with self._turn:
+                self._connected = connect(self._path) if self._gate is None else join(self._path)
         except CatalogError as error:
             self._tell(self._opened, error)
         else:
@@ -153,22 +173,29 @@ class Writer:
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Pending[Any]]) -> bool:
         """Whether the changes are durable; else every one of them has its error."""
-        if not self._failed:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                for pending in group:
-                    _apply(connection, pending)
-                connection.execute("COMMIT")
-                return True
-            except sqlite3.Error as error:
-                reason = str(error)
-                self._undo(connection, error)
-        else:
+        if self._failed:
             reason = self._failed
+        else:
+            with self._turn:
+                reason = self._try(connection, group)
+            if not reason:
+                return True
         refusal = f"the catalog {self._path} cannot be written: {reason}"
         for pending in group:
             pending.error = RequestError(ErrorCode.KAFKA_STORAGE_ERROR, refusal)
         return False
+
+    def _try(self, connection: sqlite3.Connection, group: list[_Pending[Any]]) -> str:
+        """Empty, or why the changes are not durable."""
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for pending in group:
+                _apply(connection, pending)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._undo(connection, error)
+            return str(error)
+        return ""
 
     def _undo(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
         """After an error of the disk: be ready for the next group, or for none."""

@@ -23,13 +23,14 @@ What must not enter: anything that waits for the disk.
 import logging
 import os
 import struct
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from headrace.log import disk
 from headrace.wire.crc import crc32c
 
-__all__ = ["MARKS_NAME", "LogMark", "Mark", "Marks"]
+__all__ = ["MARKS_NAME", "LogMark", "Mark", "Marks", "encode_marks", "read_marks"]
 
 MARKS_NAME: Final = "headrace.marks"
 
@@ -39,6 +40,9 @@ _SLOT: Final = struct.Struct("<16sIqq")
 _CRC: Final = struct.Struct("<I")
 
 _log = logging.getLogger(__name__)
+
+Key = tuple[bytes, int]
+"""A topic's id and a partition's number."""
 
 
 class Mark(NamedTuple):
@@ -64,8 +68,7 @@ class LogMark:
     def set(self, base_offset: int, position: int) -> None:
         """Bytes before here are synced. Any thread, one at a time; an error is logged: an older
         mark is a true one too."""
-        body = _SLOT.pack(self._topic, self._partition, base_offset, position)
-        slot = (body + _CRC.pack(crc32c(memoryview(body)))).ljust(SLOT_BYTES, b"\0")
+        slot = _encode(self._topic, self._partition, base_offset, position)
         try:
             disk.pwrite(self._fd, slot, self._slot * SLOT_BYTES)
         except OSError as error:
@@ -87,16 +90,13 @@ class Marks:
         self._free: list[int] = []
         data = disk.read_file(path)
         self._count = len(data) // SLOT_BYTES
-        for slot in range(self._count):
-            start = slot * SLOT_BYTES
-            body = data[start : start + _SLOT.size]
-            topic, partition, base_offset, position = _SLOT.unpack(body)
-            (crc,) = _CRC.unpack_from(data, start + _SLOT.size)
-            if any(body) and crc == crc32c(memoryview(body)):
-                self._slots[topic, partition] = slot
-                self._found[topic, partition] = Mark(base_offset, position)
-            else:
+        for slot, read in enumerate(_read(data)):
+            if read is None:
                 self._free.append(slot)
+            else:
+                key, mark = read
+                self._slots[key] = slot
+                self._found[key] = mark
 
     def of(self, topic_id: UUID, partition: int) -> LogMark:
         """The log's slot, taken now if it has none."""
@@ -121,3 +121,32 @@ class Marks:
 
     def close(self) -> None:
         disk.close(self._fd)
+
+
+def read_marks(directory: str) -> dict[Key, Mark]:
+    """What the file in `directory` says; nothing without one. Raises OSError."""
+    try:
+        data = disk.read_file(os.path.join(directory, MARKS_NAME))
+    except FileNotFoundError:
+        return {}
+    return dict(read for read in _read(data) if read is not None)
+
+
+def encode_marks(marks: Mapping[Key, Mark]) -> bytes:
+    """The file that says so."""
+    return b"".join(_encode(*key, *mark) for key, mark in marks.items())
+
+
+def _read(data: bytes) -> Iterator[tuple[Key, Mark] | None]:
+    """What each slot says; None of a free one."""
+    for start in range(0, len(data) // SLOT_BYTES * SLOT_BYTES, SLOT_BYTES):
+        body = data[start : start + _SLOT.size]
+        topic, partition, base_offset, position = _SLOT.unpack(body)
+        (crc,) = _CRC.unpack_from(data, start + _SLOT.size)
+        is_taken = any(body) and crc == crc32c(memoryview(body))
+        yield ((topic, partition), Mark(base_offset, position)) if is_taken else None
+
+
+def _encode(topic: bytes, partition: int, base_offset: int, position: int) -> bytes:
+    body = _SLOT.pack(topic, partition, base_offset, position)
+    return (body + _CRC.pack(crc32c(memoryview(body)))).ljust(SLOT_BYTES, b"\0")

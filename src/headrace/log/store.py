@@ -8,6 +8,9 @@ On the disk (`checkpoint`, `segment`, `index` and `marks` say what is in the fil
     topics/<topic id, hex>/<partition>/
         <base offset>.log, <base offset>.index, checkpoint
 
+Where several processes share it, `settling` says what each has of its own, and whoever started
+them holds the lock for all.
+
 What must not enter: topic names, configuration's meaning, the catalog's files.
 """
 
@@ -19,7 +22,7 @@ import os
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from headrace.log import disk, upkeep
@@ -31,11 +34,11 @@ from headrace.log.marks import Marks
 from headrace.log.recovery import Recovered, recover
 from headrace.log.resources import Resources
 from headrace.log.segment import DELETED_SUFFIX
+from headrace.log.settling import CLEAN_NAME, settle
 
-__all__ = ["TOPICS_NAME", "DataDirectoryInUse", "LogStore", "lock_directory"]
+__all__ = ["TOPICS_NAME", "DataDirectoryInUse", "LogStore", "Share", "lock_directory"]
 
 LOCK_NAME: Final = "headrace.lock"
-CLEAN_NAME: Final = "headrace.clean"
 TOPICS_NAME: Final = "topics"
 
 _PID_BYTES_MAX: Final = 20
@@ -57,15 +60,32 @@ class DataDirectoryInUse(Exception):
         self.pid = pid
 
 
+class Share(NamedTuple):
+    """What one of several processes is given of a data directory."""
+
+    own: str
+    """Its own directory in it; see `settling`."""
+    lock: int
+    """The lock's descriptor, as it was inherited."""
+
+
 class LogStore:
     """Made by `open`, ended by `close`; used on the event loop's thread."""
 
     def __init__(
-        self, directory: str, lock: int, resources: Resources, marks: Marks, *, was_clean: bool
+        self,
+        directory: str,
+        own: str,
+        lock: int,
+        resources: Resources,
+        marks: Marks,
+        *,
+        was_clean: bool,
     ) -> None:
         self.directory = directory
+        self._own = own
         self.was_clean = was_clean
-        """Whether the process before this one closed every log."""
+        """Whether the process before this one closed every log of its own."""
         self._topics = os.path.join(directory, TOPICS_NAME)
         self._lock = lock
         self._resources = resources
@@ -83,23 +103,30 @@ class LogStore:
         loop: asyncio.AbstractEventLoop,
         now_ms: Callable[[], int],
         report: Callable[[SyncRound], None] | None = None,
+        share: Share | None = None,
     ) -> "LogStore":
-        """Take the data directory, created if need be; `report` hears on the loop of every round
-        of group commit. Raises DataDirectoryInUse, OSError."""
+        """Take the data directory, created if need be, or a `share` of it; `report` hears on the
+        loop of every round of group commit. Raises DataDirectoryInUse, OSError."""
         directory = os.path.abspath(directory)
         disk.make_directories(os.path.join(directory, TOPICS_NAME), exist_ok=True)
         with contextlib.ExitStack() as undo:
-            lock = lock_directory(directory)
-            undo.callback(disk.close, lock)
-            _remove_leftovers(os.path.join(directory, TOPICS_NAME))
-            was_clean = _take_clean_marker(directory)
-            marks = Marks(directory)
+            if share is None:
+                lock = lock_directory(directory)
+                undo.callback(disk.close, lock)
+                settle(directory)
+                _remove_leftovers(os.path.join(directory, TOPICS_NAME))
+                own = directory
+            else:
+                own, lock = share
+            was_clean = _take_clean_marker(own)
+            marks = Marks(own)
             undo.callback(marks.close)
             flusher = Flusher(loop, directory, report) if durability == "fsync" else None
             resources = Resources(loop, flusher, now_ms)
             undo.callback(resources.close)
-            store = cls(directory, lock, resources, marks, was_clean=was_clean)
-            store._remove_leftovers()
+            store = cls(directory, own, lock, resources, marks, was_clean=was_clean)
+            if share is None:
+                store._remove_leftovers()
             if not was_clean and store.topic_ids():
                 _log.warning("%s was not closed cleanly: recovering its logs", directory)
             undo.pop_all()
@@ -207,7 +234,7 @@ class LogStore:
             self._resources.close()
             if is_clean:
                 try:
-                    write_durably(os.path.join(self.directory, CLEAN_NAME), b"")
+                    write_durably(os.path.join(self._own, CLEAN_NAME), b"")
                 except OSError as error:
                     _log.warning("%s: no clean marker was written: %s", self.directory, error)
 

@@ -25,6 +25,7 @@ from headrace.log.inspecting import (
 )
 from headrace.log.marks import Marks
 from headrace.log.repairing import cut, remove_indexes
+from headrace.log.settling import settle
 from headrace.log.store import TOPICS_NAME, DataDirectoryInUse, lock_directory
 from headrace.log.swap import finish_interrupted
 from headrace.wire.batch import BatchHeader
@@ -72,6 +73,7 @@ class DataDirectory:
             raise NotADataDirectory(f"{path} is no data directory: it has no {TOPICS_NAME}")
         with ExitStack() as undo:
             undo.callback(disk.close, lock_directory(self.path))
+            settle(self.path)
             self._marks = Marks(self.path)
             undo.callback(self._marks.close)
             self._names = self._read_names()
