@@ -109,6 +109,26 @@ def test_a_full_disk_refuses_and_the_next_change_works_when_space_returns(with_c
     with_catalog(body)
 
 
+def test_what_only_reads_is_answered_though_its_neighbours_find_the_disk_full(with_catalog):
+    def fails(db: sqlite3.Connection) -> None:
+        _insert("lost")(db)
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    async def body(catalog: Catalog) -> None:
+        await catalog._writer.run(_insert("kept"))
+        before, failed, after, other = await _gather(catalog, _names, fails, _names, _insert("x"))
+        assert before == after == ["kept"]
+        for refused in (failed, other):
+            assert isinstance(refused, RequestError)
+            assert "full" in refused.message
+        await catalog._writer.run(_insert("later"))
+        assert await catalog._writer.run(_names) == ["kept", "later"]
+
+    with_catalog(body)
+
+
 def test_a_failed_fsync_refuses_every_later_change(with_catalog):
     def fsync_fails(db: sqlite3.Connection) -> None:
         error = sqlite3.OperationalError("disk I/O error")

@@ -4,12 +4,17 @@ A change has a durable half and one in memory; cancelled in between, the two wou
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from headrace.wire.errors import RequestError
 
 __all__ = ["Changes"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class Changes:
@@ -18,7 +23,12 @@ class Changes:
 
     async def run(self, change: Coroutine[Any, Any, T]) -> T:
         """Run `change` as a task of its own; returns or raises what it does."""
-        return await asyncio.shield(self.start(change))
+        task = self.start(change)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_unheard)
+            raise
 
     def start(self, change: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Begin `change`, which nobody needs to wait for."""
@@ -31,3 +41,12 @@ class Changes:
         """Until no change is under way."""
         while self._running:
             await asyncio.wait(self._running)
+
+
+def _unheard(task: "asyncio.Task[Any]") -> None:
+    """Who asked has hung up: to be refused concerns nobody then, a mistake does."""
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is not None and not isinstance(error, RequestError):
+        _log.error("a change failed, and who asked for it has gone", exc_info=error)

@@ -6,8 +6,9 @@ commits them together: a hundred waiting commits cost one fsync. An answer is gi
 the COMMIT, and changes are applied in the order in which they were handed in.
 
 - A change that raises is rolled back to its savepoint; its neighbours are not affected.
-- A disk that is full or fails takes the whole group with it: SQLite rolled back, every caller gets
-  KAFKA_STORAGE_ERROR, and the next group starts afresh.
+- A disk that is full or fails takes the whole group with it: SQLite rolled back, every caller that
+  wanted to write gets KAFKA_STORAGE_ERROR, and the next group starts afresh. Those that only read
+  get their answer: what cannot be written does not make anything unreadable.
 - A failed fsync is final. The kernel may have dropped the pages that it could not write, so a
   later fsync that succeeds proves nothing; from then on every change is refused until a restart
   reads back what the disk really holds.
@@ -85,6 +86,7 @@ class Writer:
         self._room = asyncio.Semaphore(WAITING_CHANGES_MAX)
         self._closing = False
         self._failed = ""
+        self._is_warned = False
         self._connected: Connected | None = None
         self._worker: Worker[_Pending[Any]] = Worker(
             "headrace-catalog",
@@ -172,7 +174,8 @@ class Writer:
             self._tell(self._closed)
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Pending[Any]]) -> bool:
-        """Whether the changes are durable; else every one of them has its error."""
+        """Whether the changes are durable; else every one that is not a mere look has its error."""
+        refused = group
         if self._failed:
             reason = self._failed
         else:
@@ -180,8 +183,10 @@ class Writer:
                 reason = self._try(connection, group)
             if not reason:
                 return True
+            if not self._failed:
+                refused = _looked_only(connection, group)
         refusal = f"the catalog {self._path} cannot be written: {reason}"
-        for pending in group:
+        for pending in refused:
             pending.error = RequestError(ErrorCode.KAFKA_STORAGE_ERROR, refusal)
         return False
 
@@ -195,11 +200,14 @@ class Writer:
         except sqlite3.Error as error:
             self._undo(connection, error)
             return str(error)
+        self._is_warned = False
         return ""
 
     def _undo(self, connection: sqlite3.Connection, error: sqlite3.Error) -> None:
         """After an error of the disk: be ready for the next group, or for none."""
-        _log.error("catalog %s: a commit failed: %s", self._path, error)
+        if not self._is_warned:  # a full disk refuses many a second
+            _log.error("catalog %s: a commit failed: %s", self._path, error)
+            self._is_warned = True
         if getattr(error, "sqlite_errorcode", None) in _FSYNC_FAILED:
             self._failed = f"{error} (an fsync failed; restart to go on with what is on the disk)"
         try:
@@ -225,6 +233,27 @@ def _apply(connection: sqlite3.Connection, pending: _Pending[Any]) -> None:
         pending.error = error
         connection.execute("ROLLBACK TO change")
     connection.execute("RELEASE change")
+
+
+def _looked_only(connection: sqlite3.Connection, group: list[_Pending[Any]]) -> list[_Pending[Any]]:
+    """Run again, one by one, what a failed commit took with it, and answer what does not write.
+    The others are returned."""
+    refused = []
+    connection.execute("PRAGMA query_only = ON")
+    try:
+        for pending in group:
+            pending.result = pending.error = None
+            try:
+                connection.execute("BEGIN")
+                _apply(connection, pending)
+                connection.execute("COMMIT")
+            except sqlite3.Error:
+                refused.append(pending)
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+    finally:
+        connection.execute("PRAGMA query_only = OFF")
+    return refused
 
 
 def _nothing(_: sqlite3.Connection) -> None:

@@ -129,7 +129,12 @@ class Flusher:
         logs = [log for arrived, _ in submitted for log in arrived]
         since_s = submitted[0][1]
         began_s = time.perf_counter()
-        results = self._sync_all([(log, log.begin_sync()) for log in logs])
+        tasks = [(log, log.begin_sync()) for log in logs]
+        try:
+            results = self._sync_all(tasks)
+        except Exception as error:  # noqa: BLE001 - else all would wait for ever, and nobody know
+            _log.exception("a round of syncs broke off")
+            results = [(log, job, OSError(f"the sync broke off: {error}")) for log, job in tasks]
         sync_s = time.perf_counter() - began_s
         if not self._loop.is_closed():
             over = partial(self._over, len(submitted), results, since_s, sync_s)

@@ -9,20 +9,30 @@ What must not enter: which appends wait for a round (`local`), syncing itself (`
 
 import asyncio
 import contextlib
+import errno
+import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from headrace.log.contract import Appended
 from headrace.log.flusher import SyncJob, sync_job
 from headrace.log.marks import LogMark
 from headrace.log.segment import Segment
-from headrace.wire.errors import RequestError
+from headrace.wire.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from headrace.log.local import LocalLog
 
 __all__ = ["Syncing"]
+
+AGAIN_S: Final = 0.5
+"""Until a round that lacked a file descriptor is tried again."""
+
+_NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
+"""A directory could not be opened to be synced: nothing has failed that was tried."""
+
+_log = logging.getLogger(__name__)
 
 
 class Syncing:
@@ -31,6 +41,7 @@ class Syncing:
     __slots__ = (
         "_directories",
         "_flusher",
+        "_is_short",
         "_log",
         "_mark",
         "_rounds_due",
@@ -47,6 +58,8 @@ class Syncing:
         self._mark = mark
         self._sealed: tuple[Segment, ...] = ()
         self._directories: tuple[str, ...] = tuple(new_directories)
+        self._is_short = False
+        """Of file descriptors, in the last round."""
         self._rounds_due = 0
         self._rounds_over: asyncio.Event | None = None
 
@@ -96,8 +109,12 @@ class Syncing:
         self._rounds_due -= 1
         if self._rounds_due == 0 and self._rounds_over is not None:
             self._rounds_over.set()
+        if error is not None and error.errno in _NO_DESCRIPTORS:
+            self._try_again_soon(error)
+            return
         if error is not None:
             self._fail(error)
+        self._is_short = False
         if not self._log.failed:
             self._synced(job)
             self._log.advance(job.tail)
@@ -110,6 +127,8 @@ class Syncing:
             try:
                 await log.resources.tend(sync_job, job)
             except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, str(error)) from error
                 self._fail(error)
                 log.check()
             finally:
@@ -128,6 +147,16 @@ class Syncing:
         if self._rounds_due:
             self._rounds_over = asyncio.Event()
             await self._rounds_over.wait()
+
+    def _try_again_soon(self, error: OSError) -> None:
+        if not self._is_short:
+            self._is_short = True
+            _log.warning("%s: acknowledgements wait: %s", self._log.directory, error)
+        self._log.resources.loop.call_later(AGAIN_S, self._queue_again)
+
+    def _queue_again(self) -> None:
+        if not (self._log.failed or self._log.is_closing):
+            self.queue()
 
     def _fail(self, error: OSError) -> None:
         self._log.go_offline(f"{self._log.directory} is offline, a sync failed: {error}")

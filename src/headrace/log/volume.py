@@ -40,8 +40,14 @@ class Volume:
             dirty_logs >= LOGS_MIN
             and disk.can_sync_volume()
             and time.monotonic() >= self._paused_until_s
-            and disk.unwritten_bytes() <= UNWRITTEN_BYTES_MAX
+            and self._is_little_unwritten()
         )
+
+    def _is_little_unwritten(self) -> bool:
+        try:
+            return disk.unwritten_bytes() <= UNWRITTEN_BYTES_MAX
+        except OSError:  # no descriptor to look with; syncing file by file needs none
+            return False
 
     def sync(self) -> None:
         """Make durable what is in any file of the volume. Raises OSError if any could not be

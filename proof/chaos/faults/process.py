@@ -1,0 +1,46 @@
+"""The process dies, or stands still and goes on."""
+
+import random
+
+from proof.chaos.faults.fault import Fault
+from proof.chaos.site import Site
+
+__all__ = ["Kill", "Pause", "Restart"]
+
+
+class Kill(Fault):
+    name = "kill"
+    hold_s = (0.1, 1.0)
+
+    def start(self, site: Site, chance: random.Random) -> str:
+        site.kill()
+        return "SIGKILL"
+
+    def heal(self, site: Site) -> None:
+        site.start()
+
+
+class Restart(Fault):
+    name = "restart"
+    hold_s = (0.0, 0.5)
+
+    def start(self, site: Site, chance: random.Random) -> str:
+        site.stop()
+        return "SIGTERM"
+
+    def heal(self, site: Site) -> None:
+        site.start()
+
+
+class Pause(Fault):
+    """Sessions of members end meanwhile, transactions run out of time."""
+
+    name = "pause"
+    hold_s = (1.0, 15.0)
+
+    def start(self, site: Site, chance: random.Random) -> str:
+        site.freeze()
+        return "SIGSTOP"
+
+    def heal(self, site: Site) -> None:
+        site.thaw()
