@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from headrace.broker.compaction import cleaning_states, compact_due
-from headrace.broker.group_lag import record_time_ms
+from headrace.broker.record_time import record_time_ms
 from headrace.broker.stats import CompactionStats
 from headrace.testing import running_broker
 from headrace.testing.raw_client import RawClient

@@ -47,7 +47,7 @@ class Scene:
         self.members = ["m"]
         self.type = GroupType.CLASSIC
         topics: Any = SimpleNamespace(
-            partition=lambda *_: SimpleNamespace(log=self),
+            partition=lambda *_: SimpleNamespace(log=self, is_mine=True),
             by_id={TOPIC_ID: SimpleNamespace(name="t")},
         )
         self.watch = StuckWatch(self, topics, PATIENCE_MS, lambda: self.now_ms)

@@ -164,7 +164,8 @@ class Broker:
         self.entries = TransactionEntries(self.transactions, ownership, peers)
         self.transactional_appends = TransactionalAppends(self.transactions, self.entries)
         self._reload_kept = Refresh(self._load_kept)
-        self.stuck = StuckWatch(self.groups, topics, configs.integer(STUCK_CONFIG), steady_clock_ms)
+        patience_ms = configs.integer(STUCK_CONFIG)
+        self.stuck = StuckWatch(self.groups, topics, patience_ms, steady_clock_ms, peers)
         self.load_watch = LoadWatch(
             self.loads, self.groups, configs.integer(BALANCE_CONFIG), steady_clock_ms
         )

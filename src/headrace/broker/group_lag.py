@@ -16,28 +16,24 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from headrace.broker.cluster.ends import ends_elsewhere
+from headrace.broker.record_time import record_time_ms
 from headrace.groups.description import GroupDescription
 from headrace.log.contract import PartitionLog
-from headrace.log.reading import first_header
-from headrace.wire.batch import ATTRIBUTE_DELETE_HORIZON, ATTRIBUTE_LOG_APPEND_TIME
-from headrace.wire.errors import RequestError
+from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.workers import PartitionEnd
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
     from headrace.broker.share.shared_partition import SharedPartition
     from headrace.broker.topics import Partition
 
-__all__ = ["LOOKUPS_PER_LOOK_MAX", "GroupLag", "GroupLags", "PartitionLag", "record_time_ms"]
+__all__ = ["LOOKUPS_PER_LOOK_MAX", "GroupLag", "GroupLags", "PartitionLag"]
 
 LOOKUPS_PER_LOOK_MAX: Final = 1000
 """Batch headers read for one look at all groups."""
 PARTITIONS_PER_TURN_MAX: Final = 128
 """Partitions looked at before the event loop gets its turn."""
-EMPTY_BATCHES_MAX: Final = 8
-"""Batches of which compaction left no record that are stepped over to find one."""
-
-_BASE_IS_NO_RECORDS: Final = ATTRIBUTE_LOG_APPEND_TIME | ATTRIBUTE_DELETE_HORIZON
-"""With these the base timestamp is not that of the first record; the greatest will do."""
 
 
 class PartitionLag(NamedTuple):
@@ -144,13 +140,17 @@ class GroupLags:
             )
 
     async def _of(self, group: GroupDescription, places: Iterator[_Place]) -> GroupLag:
+        where = [*self._known(places)]
+        elsewhere = await self._ends_elsewhere(group.group_id, where)
         partitions: list[PartitionLag] = []
-        for count, place in enumerate(places, start=1):
+        for count, (place, partition) in enumerate(where, start=1):
             if count % PARTITIONS_PER_TURN_MAX == 0:
                 await asyncio.sleep(0)
             try:
-                partition = self._broker.topics.partition(place.topic, place.partition)
-                end, is_at_end = _end_of(partition.log, place.offset)
+                if partition.is_mine:
+                    end, is_at_end = _end_of(partition.log, place.offset)
+                else:
+                    end, is_at_end = _told_end(elsewhere.get(partition), place.offset)
             except RequestError:
                 continue
             lag = 0 if is_at_end else max(0, end - place.offset - place.finished)
@@ -163,18 +163,63 @@ class GroupLags:
             partitions.append(PartitionLag(*place[:4], end, lag, lag_s))
         return GroupLag(group, partitions)
 
+    def _known(self, places: Iterator[_Place]) -> "Iterator[tuple[_Place, Partition]]":
+        """Those that still exist."""
+        for place in places:
+            try:
+                yield place, self._broker.topics.partition(place.topic, place.partition)
+            except RequestError:
+                continue
+
+    async def _ends_elsewhere(
+        self, group_id: str, where: "list[tuple[_Place, Partition]]"
+    ) -> "dict[Partition, PartitionEnd]":
+        """Of the partitions that other workers serve; what they tell of times is remembered."""
+        wanted: list[tuple[Partition, int]] = []
+        for place, partition in where:
+            if not partition.is_mine:
+                key = (group_id, place.topic, place.partition)
+                is_asked = self._needs_look(key, partition.log, place.offset)
+                self._lookups_left -= is_asked
+                wanted.append((partition, place.offset if is_asked else -1))
+        if not wanted:
+            return {}
+        found = await ends_elsewhere(self._broker.peers, wanted)
+        for partition, offset in wanted:
+            end = found.get(partition)
+            if end is not None and offset >= 0:
+                key = (group_id, partition.topic.name, partition.index)
+                self._times[key] = _Time(partition.log, offset, end.timestamp_ms)
+        return found
+
+    def _needs_look(self, key: _Key, log: PartitionLog, offset: int) -> bool:
+        """Whether the time at `offset` is not known, and may still be looked up in this look."""
+        known = self._times.get(key)
+        if known is not None and known.log is log and known.offset == offset:
+            return False
+        return self._lookups_left > 0
+
     async def _time_at(self, key: _Key, partition: "Partition", offset: int) -> int:
         known = self._times.get(key)
         log = partition.log
-        if known is not None and known.log is log and known.offset == offset:
-            return known.timestamp_ms
-        if self._lookups_left <= 0:
+        if partition.is_mine and self._needs_look(key, log, offset):
+            self._lookups_left -= 1
+            timestamp_ms = await record_time_ms(partition, offset)
+            self._times[key] = _Time(log, offset, timestamp_ms)
+            return timestamp_ms
+        if known is None or known.log is not log:
             self.postponed += 1
-            return -1 if known is None or known.log is not log else known.timestamp_ms
-        self._lookups_left -= 1
-        timestamp_ms = await record_time_ms(partition, offset)
-        self._times[key] = _Time(log, offset, timestamp_ms)
-        return timestamp_ms
+            return -1
+        self.postponed += known.offset != offset
+        return known.timestamp_ms
+
+
+def _told_end(end: PartitionEnd | None, offset: int) -> tuple[int, bool]:
+    """As `_end_of`, of what the owner said."""
+    if end is None:
+        raise RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "its owner cannot be asked")
+    is_at_end = end.last_stable == end.high_watermark and offset >= end.committed_end
+    return end.high_watermark, is_at_end
 
 
 def _end_of(log: PartitionLog, offset: int) -> tuple[int, bool]:
@@ -184,26 +229,3 @@ def _end_of(log: PartitionLog, offset: int) -> tuple[int, bool]:
     _, last_stable, high_watermark, _ = log.offsets()
     is_at_end = last_stable == high_watermark and offset >= log.committed_end()
     return high_watermark, is_at_end
-
-
-async def record_time_ms(partition: "Partition", offset: int) -> int:
-    """Of the record at `offset`, or of the next one if that was deleted; -1 if it has none."""
-    for _ in range(EMPTY_BATCHES_MAX):
-        try:
-            start = partition.log.offsets().start
-            found = await partition.log.read(max(offset, start), 1, at_least_one=True)
-        except RequestError:
-            return -1
-        try:
-            header = await first_header(found)
-        except OSError:
-            return -1
-        finally:
-            found.release()
-        if header is None:
-            return -1
-        if header.records_count:
-            is_base_another = header.attributes & _BASE_IS_NO_RECORDS
-            return header.max_timestamp if is_base_another else header.base_timestamp
-        offset = header.next_offset
-    return -1

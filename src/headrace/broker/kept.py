@@ -10,7 +10,7 @@ What must not enter: how it is shown, what retention deletes and when (`log.rete
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from headrace.broker.group_lag import record_time_ms
+from headrace.broker.record_time import record_time_ms
 from headrace.wire.errors import RequestError
 
 if TYPE_CHECKING:

@@ -13,8 +13,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
+from headrace.broker.cluster.ends import ends_elsewhere
+from headrace.broker.cluster.peers import NoPeers, Peers
 from headrace.broker.stuck import Seen, Watched, judge
-from headrace.broker.topics import Topics
+from headrace.broker.topics import Partition, Topics
 from headrace.groups.assignment import assigned_partitions
 from headrace.groups.description import (
     ConsumerGroupDescription,
@@ -36,6 +38,12 @@ log = logging.getLogger("headrace.groups")
 
 Key = tuple[str, str]
 """Group id and member id."""
+_Pair = tuple[str, int]
+"""Topic and partition."""
+_Committed = Mapping[_Pair, Any]
+_Told = dict[str, frozenset[_Pair] | None]
+"""What each member was given to read; None for one that is not a consumer."""
+_Ends = dict[_Pair, tuple[int, int]]
 
 
 class _Groups(Protocol):
@@ -48,12 +56,18 @@ class StuckWatch:
     """Made with the broker; `start` begins to look, `close` ends it."""
 
     def __init__(
-        self, groups: _Groups, topics: Topics, patience_ms: int, steady_ms: Callable[[], int]
+        self,
+        groups: _Groups,
+        topics: Topics,
+        patience_ms: int,
+        steady_ms: Callable[[], int],
+        peers: Peers | None = None,
     ) -> None:
         self.patience_ms = patience_ms
         self._groups = groups
         self._topics = topics
         self._steady_ms = steady_ms
+        self._peers = peers or NoPeers()
         self._watched: dict[Key, Watched] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -89,33 +103,41 @@ class StuckWatch:
     async def look(self) -> None:
         """One look at all groups."""
         there: set[Key] = set()
-        for count, group in enumerate(list(self._groups.list()), start=1):
-            there.update((group.group_id, member.member_id) for member in group.members)
-            if group.state is State.STABLE:
-                self._look_at(group)
-            if count % GROUPS_PER_TURN_MAX == 0:
-                await asyncio.sleep(0)
+        groups = list(self._groups.list())
+        for start in range(0, len(groups), GROUPS_PER_TURN_MAX):
+            some = groups[start : start + GROUPS_PER_TURN_MAX]
+            there.update(
+                (group.group_id, member.member_id) for group in some for member in group.members
+            )
+            looked_at = [
+                (group, committed, self._told(group))
+                for group in some
+                if group.state is State.STABLE
+                and (committed := self._groups.offsets(group.group_id))
+            ]
+            ends = await self._ends_of({pair for *_, told in looked_at for pair in _pairs(told)})
+            for group, committed, told in looked_at:
+                self._look_at(group, committed, told, ends)
+            await asyncio.sleep(0)
         for key in self._watched.keys() - there:
             del self._watched[key]
 
-    def _look_at(self, group: GroupDescription) -> None:
-        committed = self._groups.offsets(group.group_id)
-        if not committed:
-            return
-        told = self._told(group)
+    def _look_at(
+        self, group: GroupDescription, committed: _Committed, told: _Told, ends: _Ends
+    ) -> None:
         for member in group.members:
             owned = told.get(member.member_id)
             if owned is None:
                 continue  # not a consumer
             key = (group.group_id, member.member_id)
             before = self._watched.get(key)
-            seen = self._seen(owned, committed)
+            seen = self._seen(owned, committed, ends)
             now = judge(before, seen, self._steady_ms(), self.patience_ms)
             self._watched[key] = now
             if now.is_stuck != (before is not None and before.is_stuck):
                 _tell(group.group_id, member, seen, now, self.patience_ms)
 
-    def _told(self, group: GroupDescription) -> dict[str, frozenset[tuple[str, int]] | None]:
+    def _told(self, group: GroupDescription) -> _Told:
         """What each member was given to read, by topic name: the broker's word in a
         next-generation group, the leader's in a classic one."""
         if group.type is GroupType.CLASSIC:
@@ -133,21 +155,40 @@ class StuckWatch:
             for member in (described.members if described is not None else ())
         }
 
-    def _seen(
-        self, owned: frozenset[tuple[str, int]], committed: Mapping[tuple[str, int], Any]
-    ) -> Seen:
+    async def _ends_of(self, pairs: set[_Pair]) -> _Ends:
+        """Start and end of the partitions, for who reads committed data; of those that are gone or
+        offline there is nothing to read."""
+        found: _Ends = {}
+        elsewhere: list[tuple[Partition, int]] = []
+        for pair in pairs:
+            with contextlib.suppress(RequestError):
+                partition = self._topics.partition(*pair)
+                if partition.is_mine:
+                    log = partition.log
+                    found[pair] = log.offsets().start, log.committed_end()
+                else:
+                    elsewhere.append((partition, -1))
+        if elsewhere:
+            for partition, end in (await ends_elsewhere(self._peers, elsewhere)).items():
+                found[partition.topic.name, partition.index] = end.start, end.committed_end
+        return found
+
+    def _seen(self, owned: frozenset[_Pair], committed: _Committed, ends: _Ends) -> Seen:
         positions = []
         lag = 0
         for topic, partition in sorted(owned):
             found = committed.get((topic, partition))
             positions.append((topic, partition, -1 if found is None else found.offset))
-            with contextlib.suppress(RequestError):  # gone or offline: there is nothing to read
-                log = self._topics.partition(topic, partition).log
-                start = log.offsets().start
+            if (topic, partition) in ends:
+                start, end = ends[topic, partition]
                 read_next = start if found is None else max(found.offset, start)
                 # Behind an open transaction readers wait, and nobody is handed a marker.
-                lag += max(0, log.committed_end() - read_next)
+                lag += max(0, end - read_next)
         return Seen(tuple(positions), lag)
+
+
+def _pairs(told: _Told) -> Iterable[_Pair]:
+    return (pair for owned in told.values() for pair in owned or ())
 
 
 def _tell(

@@ -43,11 +43,15 @@ from headrace.wire.schema import struct as part
 __all__ = [
     "APPENDED_BYTES",
     "Ask",
+    "EndAsked",
     "EndGroup",
+    "Ends",
+    "EndsAsked",
     "Enter",
     "LastSequence",
     "LastSequences",
     "MarkerToWrite",
+    "PartitionEnd",
     "ProducersAsked",
     "Tell",
     "append_head",
@@ -75,6 +79,8 @@ class Ask(IntEnum):
     ENTER = 8
     """Whether a transaction writes to a partition or group, which may be added to it now;
     answered, with nothing, when that is durable."""
+    ENDS = 9
+    """Where partitions end, and what time records in them are of."""
 
 
 _VERSION: Final = 0
@@ -171,3 +177,36 @@ class Enter:
     group_id: str | None = string(nullable=0, default=None)
     adds: bool = boolean()
     """It need not be in the transaction yet."""
+
+
+@part
+class EndAsked:
+    topic_id: UUID | None = uuid()
+    partition: int = int32()
+    offset: int = int64(default=-1)
+    """Of the record whose time is asked for; -1: none."""
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class EndsAsked:
+    partitions: list[EndAsked] = array(EndAsked)
+
+
+@part
+class PartitionEnd:
+    """Offsets as in `log.contract`; nothing but the error is right if there is one."""
+
+    error_code: int = int16()
+    start: int = int64()
+    last_stable: int = int64()
+    high_watermark: int = int64()
+    committed_end: int = int64()
+    timestamp_ms: int = int64(default=-1)
+    """Of the record that was asked for; -1 if it is not known."""
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class Ends:
+    """In the order of asking."""
+
+    partitions: list[PartitionEnd] = array(PartitionEnd)

@@ -5,6 +5,7 @@ worker is refused, as a client is.
 What must not enter: sockets, how a request is carried out.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,7 @@ from uuid import UUID
 from headrace.broker.changes import Changes
 from headrace.broker.cluster.links import socket_path
 from headrace.broker.cluster.peers import Change
+from headrace.broker.record_time import record_time_ms
 from headrace.broker.transaction_entry import enter
 from headrace.links.listener import Answer, LinkListener
 from headrace.log.contract import Appended
@@ -23,10 +25,13 @@ from headrace.wire.markers import Marker
 from headrace.wire.workers import (
     Ask,
     EndGroup,
+    Ends,
+    EndsAsked,
     Enter,
     LastSequence,
     LastSequences,
     MarkerToWrite,
+    PartitionEnd,
     ProducersAsked,
     Tell,
     pack,
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answering"]
 
+PARTITIONS_PER_TURN_MAX: Final = 128
+"""Partitions looked at before the event loop gets its turn."""
 _DONE: Final = b""
 
 log = logging.getLogger("headrace.broker")
@@ -63,6 +70,7 @@ class Answering:
             Ask.TELL: self._tell,
             Ask.END_GROUP: self._end_group,
             Ask.ENTER: self._enter,
+            Ask.ENDS: self._ends,
         }
 
     async def open(self) -> None:
@@ -173,6 +181,24 @@ class Answering:
         producer = ProducerIdentity(asked.producer_id, asked.producer_epoch)
         await enter(broker.transactions, asked.transactional_id, producer, place, adds=asked.adds)
         return _DONE
+
+    async def _ends(self, body: memoryview) -> bytes:
+        found = []
+        for count, asked in enumerate(unpack(EndsAsked, body).partitions, start=1):
+            if count % PARTITIONS_PER_TURN_MAX == 0:
+                await asyncio.sleep(0)
+            try:
+                partition = self._partition(asked.topic_id, asked.partition)
+                start, last_stable, high_watermark, _ = partition.log.offsets()
+                end = partition.log.committed_end()
+            except RequestError as error:
+                found.append(PartitionEnd(error.code))
+                continue
+            time_ms = -1
+            if asked.offset >= 0:
+                time_ms = await record_time_ms(partition, asked.offset)
+            found.append(PartitionEnd(0, start, last_stable, high_watermark, end, time_ms))
+        return pack(Ends(found))
 
 
 def _tell_appended(answer: Answer, outcome: Appended | RequestError) -> None:

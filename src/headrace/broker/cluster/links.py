@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from headrace.broker.cluster.ownership import Ownership
@@ -21,12 +21,17 @@ from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.markers import Marker
 from headrace.wire.workers import (
     Ask,
+    EndAsked,
     EndGroup,
+    Ends,
+    EndsAsked,
     Enter,
     MarkerToWrite,
+    PartitionEnd,
     Tell,
     pack,
     read_appended,
+    unpack,
 )
 
 __all__ = ["Links", "socket_path"]
@@ -36,6 +41,7 @@ TELL_S_MAX: Final = 5.0
 ASK_S_MAX: Final = 10.0
 """For how long anything else waits for its answer."""
 
+T = TypeVar("T")
 _Place = tuple[int, UUID, int]
 
 log = logging.getLogger("headrace.broker")
@@ -124,6 +130,10 @@ class Links:
     async def enter(self, owner: int, asked: Enter) -> None:
         await self._links[owner].ask(Ask.ENTER, pack(asked), ASK_S_MAX)
 
+    async def ends(self, owner: int, asked: list[EndAsked]) -> list[PartitionEnd]:
+        body = await self._links[owner].ask(Ask.ENDS, pack(EndsAsked(asked)), ASK_S_MAX)
+        return _unpacked(Ends, body).partitions
+
     def _drained(self, place: _Place) -> None:
         self._appends.pop(place, None)
 
@@ -131,6 +141,14 @@ class Links:
         for (of, _, _), appends in list(self._appends.items()):
             if of == owner:
                 appends.linked()
+
+
+def _unpacked(cls: type[T], body: bytes) -> T:
+    """Raises RequestError for an answer that is none."""
+    try:
+        return unpack(cls, body)
+    except MalformedError as error:
+        raise RequestError(ErrorCode.UNKNOWN_SERVER_ERROR, str(error)) from error
 
 
 def _answered(done: AppendDone, outcome: bytes | RequestError) -> None:

@@ -4,15 +4,18 @@ What must not enter: bytes, sockets.
 """
 
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from headrace.log.contract import AppendDone
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.markers import Marker
-from headrace.wire.workers import Enter
+from headrace.wire.workers import EndAsked, Enter, PartitionEnd
 
-__all__ = ["Change", "NoPeers", "Peers"]
+__all__ = ["ENDS_MAX", "Change", "NoPeers", "Peers"]
+
+ENDS_MAX: Final = 1000
+"""Partitions that are asked for at one time."""
 
 
 class Change(IntEnum):
@@ -66,7 +69,13 @@ class Peers(Protocol):
         """Whether a transaction that another worker coordinates writes to a partition or group,
         which is durably added to it if need be and allowed.
 
-        Raises RequestError: what `TransactionCoordinator.enter` raises, LinkDown, LinkLost.
+        Raises RequestError: what `transaction_entry.enter` raises, LinkDown, LinkLost.
+        """
+
+    async def ends(self, owner: int, asked: list[EndAsked]) -> list[PartitionEnd]:
+        """Where partitions of another worker end, at most ENDS_MAX, in the order of asking.
+
+        Raises RequestError: LinkDown, LinkLost.
         """
 
 
@@ -99,6 +108,9 @@ class NoPeers:
         raise _nobody(owner)
 
     async def enter(self, owner: int, asked: Enter) -> None:
+        raise _nobody(owner)
+
+    async def ends(self, owner: int, asked: list[EndAsked]) -> list[PartitionEnd]:
         raise _nobody(owner)
 
 
