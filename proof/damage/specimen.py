@@ -82,7 +82,9 @@ async def make(directory: Path, topic: UUID = TOPIC, salt: str = "") -> dict[str
         await _append(log, _batch(f"{salt}last {number}", producer=(WRITER, 0, number)))
     shutil.rmtree(copy, ignore_errors=True)
     assert isinstance(log, LocalLog)
-    async with log.upkeep:  # between two checkpoints, since a copy is not made in one moment
+    async with log.upkeep:  # no checkpoint: not of these, and not while files are copied
+        for number in range(9, 11):
+            await _append(log, _batch(f"{salt}unchecked {number}", producer=(WRITER, 0, number)))
         shutil.copytree(directory, copy)
     await store.close()
     made = {"killed": Specimen(copy), "closed": Specimen(directory)}

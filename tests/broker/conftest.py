@@ -42,6 +42,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.disk: dict[UUID, set[int]] = {}
+        self.with_data: set[UUID] = set()
         self.corrupt: set[tuple[UUID, int]] = set()
         self.open_fails_at: int | None = None
         self.synced: list[UUID] = []
@@ -80,6 +81,9 @@ class FakeStore:
 
     def topic_ids(self) -> set[UUID]:
         return set(self.disk)
+
+    def holds_data(self, topic_id: UUID) -> bool:
+        return topic_id in self.with_data
 
 
 class World:

@@ -3,11 +3,12 @@
 import asyncio
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from headrace.broker.broker import Broker, BrokerOptions
+from headrace.broker.broker import Broker, BrokerOptions, OpenError
 from headrace.log.contract import ACKS_ALL
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.records import Record, build_batch
@@ -108,6 +109,92 @@ def test_what_a_crash_left_of_a_topic_is_removed(with_broker, data):
     (doomed / "0").mkdir(parents=True)
     assert with_broker(_ends_async) == [40, 40, 40]
     assert len(os.listdir(data / "topics")) == 1
+
+
+def segments_of(data: Path, topic_id: str) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((data / "topics" / topic_id).rglob("*.log"))]
+
+
+def edit_catalog(data: Path, *statements: str) -> None:
+    db = sqlite3.connect(data / "catalog.db")
+    for statement in statements:
+        db.execute(statement)
+    db.commit()
+    db.close()
+    (data / "catalog.db-seal").unlink()
+
+
+def test_records_that_the_catalog_does_not_know_are_left_alone(with_broker, data, caplog):
+    topic_id = with_broker(_make)
+
+    def rename(id_: str) -> None:
+        """As a flipped bit would."""
+        edit_catalog(
+            data,
+            f"UPDATE topics SET id = '{id_}' WHERE name = 't'",  # noqa: S608
+            f"UPDATE topic_configs SET topic_id = '{id_}'",  # noqa: S608
+        )
+
+    async def keep_another(broker):
+        await broker.topics.create("other", 1)
+
+    with_broker(keep_another)
+    rename("f" * 32)
+    before = segments_of(data, topic_id)
+    for _ in range(2):
+        assert with_broker(_ends_async) == [None, None, None]
+        assert segments_of(data, topic_id) == before
+    assert f"records of topic id {topic_id}, which the catalog does not know" in caplog.text
+    rename(topic_id)
+    assert with_broker(_ends_async) == [40, 40, 40]
+
+
+@pytest.mark.parametrize("how", ["missing", "empty", "of another house"])
+def test_without_the_catalog_no_record_is_removed_and_no_broker_starts(
+    how, with_broker, data, tmp_path
+):
+    topic_id = with_broker(_make)
+    whole, path = (data / "catalog.db").read_bytes(), data / "catalog.db"
+    (data / "catalog.db-seal").unlink()
+    path.unlink()
+    if how == "empty":
+        path.touch()
+    elif how == "of another house":
+        asyncio.run(_opened_and_closed(tmp_path / "other"))
+        shutil.copy(tmp_path / "other" / "catalog.db", path)
+    before = segments_of(data, topic_id)
+    for _ in range(2):
+        with pytest.raises(OpenError, match=r"catalog"):
+            with_broker(_ends_async)
+        assert segments_of(data, topic_id) == before
+    path.write_bytes(whole)
+    (data / "catalog.db-seal").unlink(missing_ok=True)
+    assert with_broker(_ends_async) == [40, 40, 40]
+
+
+async def _opened_and_closed(directory: Path) -> None:
+    broker = await Broker.open(BrokerOptions(str(directory), "os"))
+    await broker.close()
+
+
+def test_a_deletion_that_a_crash_interrupted_is_finished(with_broker, data, tmp_path):
+    topic_id = with_broker(_make)
+    shutil.copytree(data / "topics", tmp_path / "topics")
+
+    async def delete(broker):
+        await broker.topics.create("other", 1)
+        await broker.topics.delete("t")
+        assert await broker.catalog.topics.deleted() == set()
+
+    with_broker(delete)
+    shutil.copytree(tmp_path / "topics", data / "topics", dirs_exist_ok=True)
+    edit_catalog(data, f"INSERT INTO deleted_topics VALUES ('{topic_id}')")  # noqa: S608
+
+    async def look(broker):
+        assert await broker.catalog.topics.deleted() == set()
+
+    with_broker(look)
+    assert topic_id not in os.listdir(data / "topics")
 
 
 def test_partitions_left_by_a_crashed_growth_are_used_again(with_broker, data):

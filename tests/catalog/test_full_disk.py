@@ -16,7 +16,7 @@ def limit(bytes_max):
 async def main():
     catalog = await Catalog.open(sys.argv[1])
     committed = refused = 0
-    limit(300_000)
+    limit(400_000)
     while not refused:
         try:
             await catalog.offsets.commit("g", [("t", 0, committed + 1, -1, "m" * 1000)], 1)

@@ -15,6 +15,7 @@ def _edit(path: Path, *statements: str) -> None:
         db.execute(statement)
     db.commit()
     db.close()
+    path.with_name("catalog.db-seal").unlink(missing_ok=True)
 
 
 async def _open_and_close(directory: Path) -> str:
@@ -66,6 +67,8 @@ def test_a_damaged_catalog_is_refused(tmp_path: Path):
     for page in range(8, len(image) // 4096, 3):
         image[page * 4096 : page * 4096 + 64] = b"\xa5" * 64
     path.write_bytes(image)
+    assert "changed since it was closed" in _refusal(tmp_path)
+    (tmp_path / "catalog.db-seal").unlink()
     assert "damaged" in _refusal(tmp_path) or "malformed" in _refusal(tmp_path)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from proof.damage import catalog
 from proof.damage.reading import look
 from proof.damage.specimen import TOPIC, Specimen, make
 from proof.damage.sweep import Change, Report, flips, judge, moved, starts_of, sweep
@@ -96,3 +97,28 @@ def test_segments_of_another_partition_are_told_unless_they_fit_exactly(
 
 def believed(problems: list[str]) -> bool:
     return any("is believed" in problem for problem in problems)
+
+
+@pytest.fixture(scope="module")
+def catalog_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("catalog") / "data"
+    catalog.make(directory)
+    return directory
+
+
+def test_a_flipped_bit_in_a_closed_catalog_is_refused_by_name(
+    catalog_source: Path, tmp_path: Path
+) -> None:
+    ends, problems = catalog.sweep(catalog_source, tmp_path / "tried", count=30, seed=SEED)
+    assert problems == []
+    assert ends["catalog.db", "refused by name"] == 30
+
+
+def test_a_start_ends_whatever_happened_to_a_killed_catalog(
+    catalog_source: Path, tmp_path: Path
+) -> None:
+    ends, problems = catalog.sweep(
+        catalog_source, tmp_path / "tried", count=60, seed=SEED, sealed=False
+    )
+    assert problems == []
+    assert ends["catalog.db", "refused by name"] > ends["catalog.db", "changed rows"]

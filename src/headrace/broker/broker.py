@@ -53,7 +53,7 @@ from headrace.broker.transaction_end import (
 from headrace.broker.transaction_entry import TransactionEntries
 from headrace.broker.transaction_rows import record_of
 from headrace.broker.transactional_append import TransactionalAppends
-from headrace.catalog.catalog import Catalog
+from headrace.catalog.catalog import CATALOG_NAME, Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
 from headrace.log.store import DataDirectoryInUse, LogStore, Share
@@ -214,6 +214,11 @@ class Broker:
             share=options.share,
         )
         parts.add("the logs", store.close)
+        if not Catalog.is_there(options.data_dir) and any(map(store.holds_data, store.topic_ids())):
+            raise CatalogError(
+                f"there are topics in {options.data_dir} and no catalog: put {CATALOG_NAME} back, "
+                "or take the directory topics away to begin anew"
+            )
         is_shared = options.share is not None
         catalog = await Catalog.open(options.data_dir, stats.catalog_commit, is_shared=is_shared)
         parts.add("the catalog", catalog.close)

@@ -84,7 +84,9 @@ def record_of(row: GroupRow) -> SavedRecord:
             members=tuple(_unpacked(member) for member in state["members"]),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise CatalogError(f"group {row.group_id!r} cannot be read: {error!r}") from error
+        raise CatalogError(
+            f"group {row.group_id!r} cannot be read from the catalog: {error!r}"
+        ) from error
 
 
 def _consumer_row_of(record: ConsumerGroupRecord, emptied_ms: int | None) -> GroupRow:

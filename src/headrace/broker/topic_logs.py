@@ -14,6 +14,7 @@ from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Peers
 from headrace.broker.cluster.remote_log import RemoteLog
 from headrace.broker.offline_log import OfflineLog
+from headrace.catalog.schema import CatalogError
 from headrace.catalog.topics import TopicRow
 from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog
 from headrace.wire.errors import ErrorCode, RequestError
@@ -43,6 +44,8 @@ class LogStore(Protocol):
 
     def topic_ids(self) -> set[UUID]: ...
 
+    def holds_data(self, topic_id: UUID) -> bool: ...
+
 
 class TopicLogs:
     def __init__(self, store: LogStore, ownership: Ownership, peers: Peers) -> None:
@@ -51,14 +54,34 @@ class TopicLogs:
         self._peers = peers
         self._opening = asyncio.Semaphore(OPENING_LOGS_MAX)
 
-    async def remove_orphans(self, known: set[UUID]) -> set[UUID]:
+    async def remove_orphans(self, known: set[UUID], deleted: set[UUID]) -> set[UUID]:
         """Remove the files of topics that a crash kept from existing, or from going whole;
-        returns which of the known topics have files."""
+        returns which of the known topics have files.
+
+        Files with records of a topic that was not `deleted` are left alone: it is the catalog
+        that has lost something then. Raises CatalogError if it has lost all.
+        """
         on_disk = self._store.topic_ids()
-        for orphan in on_disk - known:
+        lost = {each for each in on_disk - known - deleted if self._store.holds_data(each)}
+        if lost and not known:
+            raise CatalogError(
+                f"the catalog knows no topic, and there are records of {len(lost)}: put back the "
+                "catalog.db that belongs to them, or take the directory topics away to begin anew"
+            )
+        for each in lost:
+            _log.error(
+                "there are records of topic id %s, which the catalog does not know and never "
+                "deleted: they are left alone; remove the directory if they are not wanted",
+                each.hex,
+            )
+        for orphan in on_disk - known - lost:
             _log.info("removing the files of topic id %s, which does not exist", orphan.hex)
             await self.remove(orphan, "(unknown)")
         return on_disk & known
+
+    def gone(self, deleted: set[UUID]) -> set[UUID]:
+        """Those of `deleted` topics that have no files."""
+        return deleted - self._store.topic_ids() if deleted else set()
 
     async def open(self, row: TopicRow, config: LogConfig, first: int = 0) -> list[PartitionLog]:
         """The logs of a topic that exists, from partition `first` on, offline where they cannot be

@@ -7,7 +7,8 @@ A row in the catalog is what makes a topic exist. From that follow the orders of
   row always had its directories, and one whose directory is missing at a start has lost data: that
   partition goes offline with a message, it is never quietly begun anew.
 - **delete**: the name disappears, then the row together with all offsets committed for it, then
-  the files. A crash in between leaves orphans again. A topic made anew has a new id.
+  the files. A crash in between leaves orphans again, which the catalog knows to be deleted: records
+  without a row and without that are never removed. A topic made anew has a new id.
 - **add partitions**: directories, row, answer, like create.
 - **configure**: the row, then the logs in use.
 
@@ -100,7 +101,9 @@ class Topics:
         known = await rows.load_all()
         ids = {row.id for row in known}
         if ownership.is_alone:
-            on_disk = await topics._logs.remove_orphans(ids)
+            deleted = await rows.deleted()
+            on_disk = await topics._logs.remove_orphans(ids, deleted)
+            await rows.files_are_gone(topics._logs.gone(deleted))
         else:  # what has no row may be a topic that another worker is just making
             on_disk = ids & store.topic_ids()
         opened = await asyncio.gather(*(topics._load(row, row.id in on_disk) for row in known))
@@ -259,6 +262,8 @@ class Topics:
     async def _delete_and_remove(self, name: str, topic_id: UUID | None) -> None:
         topic = await self._told(self._delete(name, topic_id))
         await self._logs.remove(topic.id, name)
+        with suppress(RequestError):  # the next start asks again
+            await self._rows.files_are_gone(self._logs.gone({topic.id}))
 
     async def _create(self, name: str, count: int, overrides: Mapping[str, str]) -> Topic:
         async with self._names.hold(name):

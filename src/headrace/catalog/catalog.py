@@ -66,6 +66,12 @@ class Catalog:
             await writer.close()
             raise
 
+    @staticmethod
+    def is_there(directory: str) -> bool:
+        """Whether anything was ever written to the catalog of `directory`."""
+        path = os.path.join(directory, CATALOG_NAME)
+        return os.path.exists(path) and os.path.getsize(path) > 0
+
     async def probe(self) -> None:
         """Write something that changes nothing, durably. Raises RequestError if that fails."""
         await self._writer.run(_touch)

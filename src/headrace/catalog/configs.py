@@ -18,7 +18,7 @@ class BrokerConfigRows:
         def change(db: sqlite3.Connection) -> dict[str, str]:
             return dict(db.execute("SELECT name, value FROM broker_configs").fetchall())
 
-        return await self._writer.run(change)
+        return await self._writer.read(change)
 
     async def replace_all(self, configs: Mapping[str, str], *, before: Mapping[str, str]) -> None:
         """Make `configs` the only values changed at run time. Raises Outdated unless they are as

@@ -25,7 +25,7 @@ class GroupConfigRows:
                 found.setdefault(group_id, {})[name] = value
             return found
 
-        return await self._writer.run(change)
+        return await self._writer.read(change)
 
     async def replace(
         self, group_id: str, configs: Mapping[str, str], *, before: Mapping[str, str]

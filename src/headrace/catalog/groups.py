@@ -40,7 +40,7 @@ class Groups:
             )
             return [GroupRow(*row) for row in rows]
 
-        return await self._writer.run(change)
+        return await self._writer.read(change)
 
     async def save(self, group: GroupRow) -> None:
         """Durably write the group, replacing what was there under its id."""

@@ -37,7 +37,7 @@ class Offsets:
             )
             return [CommittedOffset(*row) for row in rows]
 
-        return await self._writer.run(change)
+        return await self._writer.read(change)
 
     async def commit(
         self, group_id: str, offsets: Iterable[tuple[str, int, int, int, str]], now_ms: int

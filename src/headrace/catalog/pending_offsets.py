@@ -35,7 +35,7 @@ class PendingOffsets:
             )
             return [PendingOffset(*row) for row in rows]
 
-        return await self._writer.run(change)
+        return await self._writer.read(change)
 
     async def replace(
         self, group_id: str, producer_id: int, offsets: Iterable[tuple[str, int, int, int, str]]

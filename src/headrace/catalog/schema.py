@@ -160,6 +160,12 @@ MIGRATIONS: Final = (
 
     CREATE INDEX persistent_streams_by_topic ON persistent_streams (topic_id);
     """,
+    """
+    -- Topics that were deleted and whose files may still be there.
+    CREATE TABLE deleted_topics (
+        id TEXT PRIMARY KEY CHECK (length(id) = 32)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

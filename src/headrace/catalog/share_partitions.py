@@ -37,7 +37,7 @@ class SharePartitionRows:
             )
             return [SharePartitionRow(row[0], UUID(row[1]), *row[2:]) for row in rows]
 
-        return await self._writer.run(change)
+        return await self._writer.read(change)
 
     async def save(self, row: SharePartitionRow) -> None:
         """Durably write where the group is, replacing what was there. Of a topic that was deleted

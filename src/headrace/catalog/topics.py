@@ -3,7 +3,7 @@ and nothing else: names and values were validated before they come here.
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -31,7 +31,7 @@ class TopicRows:
         self._writer = writer
 
     async def load_all(self) -> list[TopicRow]:
-        return await self._writer.run(_load)
+        return await self._writer.read(_load)
 
     async def load(self, topic_id: UUID) -> TopicRow | None:
         """One, or None if it does not exist."""
@@ -56,12 +56,13 @@ class TopicRows:
         await self._writer.run(change)
 
     async def delete(self, topic_id: UUID, name: str) -> bool:
-        """Remove the topic, its configuration and every offset committed for it, in one commit;
-        False if somebody else has."""
+        """Remove the topic, its configuration and every offset committed for it, in one commit
+        that remembers the topic's id until `files_are_gone`; False if somebody else has."""
 
         def change(db: sqlite3.Connection) -> bool:
             if not db.execute("DELETE FROM topics WHERE id = ?", (topic_id.hex,)).rowcount:
                 return False  # the name may be another topic's by now
+            db.execute("INSERT OR IGNORE INTO deleted_topics VALUES (?)", (topic_id.hex,))
             delete_offsets_of_topic(db, name)
             return True
 
@@ -79,6 +80,20 @@ class TopicRows:
                 raise Outdated
 
         await self._writer.run(change)
+
+    async def deleted(self) -> set[UUID]:
+        """Topics that were deleted, and whose files may still be there."""
+        return await self._writer.read(_load_deleted)
+
+    async def files_are_gone(self, topic_ids: Iterable[UUID]) -> None:
+        """Those deleted topics need not be known any more."""
+        ids = [(topic_id.hex,) for topic_id in topic_ids]
+
+        def change(db: sqlite3.Connection) -> None:
+            db.executemany("DELETE FROM deleted_topics WHERE id = ?", ids)
+
+        if ids:
+            await self._writer.run(change)
 
     async def replace_configs(
         self, topic_id: UUID, configs: Mapping[str, str], *, before: Mapping[str, str]
@@ -114,6 +129,10 @@ def _load(db: sqlite3.Connection, topic_id: str | None = None) -> list[TopicRow]
     for owner, name, value in configs:
         topics[owner].configs[name] = value
     return list(topics.values())
+
+
+def _load_deleted(db: sqlite3.Connection) -> set[UUID]:
+    return {UUID(hex=id_) for (id_,) in db.execute("SELECT id FROM deleted_topics")}
 
 
 def _insert_configs(db: sqlite3.Connection, topic_id: UUID, configs: Mapping[str, str]) -> None:

@@ -51,7 +51,7 @@ class TransactionRows:
             )
             return [_read(TransactionRow(*row)) for row in rows]
 
-        return await self._writer.run(change)
+        return await self._writer.read(change)
 
     async def save(self, row: TransactionRow) -> None:
         """Durably write the row, replacing what was there under its id."""

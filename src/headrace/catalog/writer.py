@@ -127,6 +127,16 @@ class Writer:
             self._worker.put(_Pending(change, future))
             return await future
 
+    async def read(self, change: Change[T]) -> T:
+        """As `run`, for a start that reads what is there. Raises CatalogError for rows that it
+        cannot make sense of."""
+        try:
+            return await self.run(change)
+        except (LookupError, ValueError, TypeError, sqlite3.Error) as error:
+            raise CatalogError(
+                f"the catalog {self._path} is damaged: {type(error).__name__}: {error}"
+            ) from error
+
     async def close(self) -> None:
         """Apply what was handed in, fold the write-ahead log into the file, close. Idempotent.
         Raises CatalogError, and the file is closed all the same."""

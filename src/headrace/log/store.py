@@ -33,7 +33,7 @@ from headrace.log.local import LocalLog
 from headrace.log.marks import Marks
 from headrace.log.recovery import Recovered, recover
 from headrace.log.resources import Resources
-from headrace.log.segment import DELETED_SUFFIX
+from headrace.log.segment import DELETED_SUFFIX, LOG_SUFFIX
 from headrace.log.settling import CLEAN_NAME, settle
 
 __all__ = ["TOPICS_NAME", "DataDirectoryInUse", "LogStore", "Share", "lock_directory"]
@@ -195,6 +195,17 @@ class LogStore:
         """The topics on the disk."""
         names = disk.list_names(self._topics)
         return {UUID(hex=name) for name in names if _TOPIC_NAME.fullmatch(name)}
+
+    def holds_data(self, topic_id: UUID) -> bool:
+        """Whether there are bytes in any segment of the topic. Raises OSError."""
+        topic = os.path.join(self._topics, topic_id.hex)
+        partitions = [os.path.join(topic, name) for name in disk.list_names(topic)]
+        return any(
+            name.endswith(LOG_SUFFIX) and disk.size_of(os.path.join(partition, name))
+            for partition in partitions
+            if disk.is_directory(partition)
+            for name in disk.list_names(partition)
+        )
 
     def volume_bytes(self) -> int:
         """The size of the volume that the directory is on."""

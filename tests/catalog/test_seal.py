@@ -1,0 +1,185 @@
+"""A catalog that changed while nobody had it open is refused; one that a crash left is not."""
+
+import asyncio
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.catalog.catalog import Catalog
+from headrace.catalog.schema import CatalogError
+from headrace.catalog.wal import damage_in
+
+COMMITS = 5
+PAGE = 4096 + 24
+
+
+async def fill(directory: Path, copy: Path | None = None) -> None:
+    """Five commits; `copy` gets the files as a kill would leave them."""
+    catalog = await Catalog.open(str(directory))
+    for number in range(COMMITS):
+        rows = [(f"topic-{at}", 0, number, -1, "m") for at in range(20)]
+        await catalog.offsets.commit("group", rows, number)
+    if copy is not None:
+        shutil.copytree(directory, copy)
+    await catalog.close()
+
+
+def filled(tmp_path: Path, *, killed: bool) -> Path:
+    clean, copy = tmp_path / "clean", tmp_path / "killed"
+    clean.mkdir()
+    asyncio.run(fill(clean, copy))
+    return copy if killed else clean
+
+
+def opened(directory: Path) -> list[tuple[Any, ...]]:
+    """What is in it. Raises CatalogError."""
+
+    async def main() -> None:
+        catalog = await Catalog.open(str(directory))
+        await catalog.close()
+
+    asyncio.run(main())
+    with sqlite3.connect(directory / "catalog.db") as db:
+        rows = db.execute("SELECT * FROM committed_offsets").fetchall()
+    db.close()
+    return rows
+
+
+def flip(path: Path, at: int, bit: int = 0) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1 << bit
+    path.write_bytes(data)
+
+
+def test_any_change_of_a_closed_catalog_is_refused_by_name(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=False)
+    path = directory / "catalog.db"
+    size, rng = path.stat().st_size, random.Random(5)
+    for _ in range(40):
+        at, bit = rng.randrange(size), rng.randrange(8)
+        flip(path, at, bit)
+        with pytest.raises(CatalogError, match=r"changed since it was closed") as refusal:
+            opened(directory)
+        assert str(path) in str(refusal.value)
+        flip(path, at, bit)
+    assert len(opened(directory)) == 20
+
+
+def test_a_catalog_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=False)
+    (directory / "catalog.db").unlink()
+    for _ in range(2):
+        with pytest.raises(CatalogError, match="is missing"):
+            opened(directory)
+
+
+def test_a_change_on_purpose_is_taken_without_the_seal(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=False)
+    db = sqlite3.connect(directory / "catalog.db")
+    db.execute('UPDATE committed_offsets SET "offset" = 99')
+    db.commit()
+    db.close()
+    with pytest.raises(CatalogError, match=r"catalog.db-seal if it was changed on purpose"):
+        opened(directory)
+    (directory / "catalog.db-seal").unlink()
+    assert opened(directory)[0][3] == 99
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 5, b"HRSL" + bytes(16), b"y" * 500])
+def test_a_damaged_seal_is_no_seal(content: bytes, tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=False)
+    (directory / "catalog.db-seal").write_bytes(content)
+    assert len(opened(directory)) == 20
+    assert len((directory / "catalog.db-seal").read_bytes()) == 20
+
+
+def test_several_processes_may_have_it_open_and_the_last_seals_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        first = await Catalog.open(str(tmp_path))
+        second = await Catalog.open(str(tmp_path))
+        await first.offsets.commit("a", [("t", 0, 1, -1, "")], 1)
+        await first.close()
+        assert (tmp_path / "catalog.db-seal").read_bytes() == b""
+        third = await Catalog.open(str(tmp_path))
+        await second.offsets.commit("b", [("t", 0, 1, -1, "")], 1)
+        await second.close()
+        assert (tmp_path / "catalog.db-seal").read_bytes() == b""
+        await third.close()
+
+    asyncio.run(main())
+    assert len((tmp_path / "catalog.db-seal").read_bytes()) == 20
+    assert len(opened(tmp_path)) == 2
+
+
+def test_readers_do_not_break_the_seal(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=False)
+    db = sqlite3.connect(directory / "catalog.db")
+    assert db.execute("SELECT count(*) FROM committed_offsets").fetchone() == (20,)
+    db.close()
+    assert len(opened(directory)) == 20
+
+
+# After a kill
+
+
+def test_a_write_ahead_log_that_was_synced_may_not_change(tmp_path: Path) -> None:
+    """SQLite alone would take the first bad frame for the end, and forget the commits behind it."""
+    directory = filled(tmp_path, killed=True)
+    log = (directory / "catalog.db-wal").read_bytes()
+    shared_map = (directory / "catalog.db-shm").read_bytes()
+    assert damage_in(log, shared_map) is None
+    rng = random.Random(6)
+    for at in [*range(0, 32, 3), *(rng.randrange(len(log)) for _ in range(150))]:
+        changed = bytearray(log)
+        changed[at] ^= 1 << rng.randrange(8)
+        assert damage_in(bytes(changed), shared_map) is not None, at
+
+
+def test_without_the_map_later_commits_tell(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=True)
+    log = (directory / "catalog.db-wal").read_bytes()
+    assert damage_in(log, b"") is None
+    changed = bytearray(log)
+    changed[32 + 24 + 100] ^= 1
+    assert "later commits" in (damage_in(bytes(changed), b"") or "")
+
+
+def test_a_torn_write_ahead_log_is_no_damage(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=True)
+    log = (directory / "catalog.db-wal").read_bytes()
+    for size in (*range(33), len(log) - 1, len(log) - PAGE // 2, len(log) - PAGE):
+        assert damage_in(log[:size], b"") is None, size
+    assert damage_in(log + bytes(PAGE), b"") is None
+    assert damage_in(log + b"\xff" * 3 * PAGE, b"") is None
+
+
+def test_frames_of_an_older_generation_are_no_damage(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=True)
+    older = (directory / "catalog.db-wal").read_bytes()
+    other = tmp_path / "other"
+    other.mkdir()
+    newer = filled(other, killed=True)
+    log = (newer / "catalog.db-wal").read_bytes()
+    shared_map = (newer / "catalog.db-shm").read_bytes()
+    assert damage_in(log + older[32:], shared_map) is None
+
+
+def test_a_killed_catalog_with_a_damaged_log_is_refused_by_name(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=True)
+    path = directory / "catalog.db-wal"
+    flip(path, 32 + 24 + 7)
+    for _ in range(2):  # it stays so: nothing is folded in
+        with pytest.raises(CatalogError, match=r"write-ahead log .* is damaged") as refusal:
+            opened(directory)
+        assert str(path) in str(refusal.value)
+    flip(path, 32 + 24 + 7)
+    assert len(opened(directory)) == 20
+
+
+def test_a_killed_catalog_opens_with_all_that_was_committed(tmp_path: Path) -> None:
+    directory = filled(tmp_path, killed=True)
+    assert {row[3] for row in opened(directory)} == {COMMITS - 1}
