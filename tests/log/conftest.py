@@ -15,6 +15,7 @@ import pytest
 from headrace.log import disk as log_disk
 from headrace.log.contract import ACKS_ALL, Appended, LogConfig
 from headrace.log.local import LocalLog
+from headrace.log.reading import read_slice
 from headrace.log.store import LogStore
 from headrace.wire.batch import crc_matches, peek
 from headrace.wire.errors import ErrorCode, RequestError
@@ -113,7 +114,7 @@ class Lab:
     async def read_bytes(log: Any, offset: int, size_bytes_max: int = 1 << 20) -> bytes:
         piece = await log.read(offset, size_bytes_max, at_least_one=True)
         try:
-            return os.pread(piece.file, piece.size_bytes, piece.position) if piece[2] else b""
+            return read_slice(piece) if piece.size_bytes else b""
         finally:
             piece.release()
 

@@ -9,7 +9,6 @@ What must not enter: sockets, frames, API versions.
 import asyncio
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -200,7 +199,6 @@ class Broker:
 
     @classmethod
     async def _open(cls, options: BrokerOptions, parts: Parts) -> "Broker":
-        os.makedirs(options.data_dir, exist_ok=True)
         stats = Stats()
         ownership = options.ownership or Ownership.alone(options.node_id)
         links = None if ownership.is_alone else Links(options.links_dir, ownership)

@@ -103,7 +103,7 @@ def write_durably(path: str, data: bytes) -> None:
             disk.write(fd, data, 0)
             disk.fsync(fd)
         finally:
-            disk.close(fd)
+            disk.release(fd)
         disk.rename(temporary, path)
     except OSError:
         remove_if_there(temporary)

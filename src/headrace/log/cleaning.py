@@ -210,7 +210,7 @@ def _batches(source: Segment, pace: Pace) -> Iterator[tuple[BatchHeader, memoryv
         if outcome.why is not None:
             raise CorruptLogError(f"{source.path} is damaged (offset {at}): {outcome.why}")
     finally:
-        disk.close(fd)
+        disk.release(fd)
 
 
 def _filtered(
@@ -313,7 +313,7 @@ class _Output:
         """Whether there is a new file."""
         if self._fd < 0:
             return False
-        disk.close(self._fd)
+        disk.release(self._fd)
         return True
 
     def discard(self) -> None:
@@ -328,13 +328,13 @@ class _Output:
         try:
             while self._written < end:
                 size_bytes = min(WRITE_BYTES, end - self._written)
-                piece = disk.pread(source, size_bytes, self._written)
+                piece = disk.read(source, size_bytes, self._written)
                 if not piece:
                     raise OSError(f"{self._source} has become shorter")
                 self._buffer += piece
                 self._write()
         finally:
-            disk.close(source)
+            disk.release(source)
 
     def _fill_hole(self) -> None:
         if self._hole_from < self._end_offset:

@@ -217,7 +217,7 @@ class Compaction:
             journal = Journal(self._clean_until, swap)
             await log.resources.tend(write_journal, log.directory, journal)
         except OSError as error:
-            if (await log.resources.tend(read_journal, log.directory)).swap is not None:
+            if await log.resources.tend(_may_be_decided, log.directory):
                 log.go_offline(f"{log.directory} is offline, a compaction broke off: {error}")
             raise
 
@@ -228,6 +228,14 @@ class Compaction:
         await upkeep.save(log)
         await log.resources.tend(write_journal, log.directory, Journal(self._clean_until))
         self._is_swap_open = False
+
+
+def _may_be_decided(directory: str) -> bool:
+    """Whether the journal has a swap, or cannot be read: the disk may have it all the same."""
+    try:
+        return read_journal(directory).swap is not None
+    except OSError:
+        return True
 
 
 def _open_synced(path: str) -> int:

@@ -14,6 +14,7 @@ enter: what the bytes mean.
 import errno
 import fcntl
 import functools
+import logging
 import os
 import re
 import shutil
@@ -38,8 +39,10 @@ __all__ = [
     "pread",
     "preadv",
     "pwrite",
+    "read",
     "read_cached",
     "read_file",
+    "release",
     "remove_tree",
     "rename",
     "send",
@@ -61,6 +64,8 @@ CALLS: Final = (
     *("make_directories", "remove_tree"),
 )
 """The names of this module that are a disk. A mistake in one is a mistake under everything."""
+
+_log = logging.getLogger(__name__)
 
 close = os.close
 pread = os.pread
@@ -105,28 +110,44 @@ def lock(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def release(fd: int) -> None:
+    """Close. An error is only logged: the descriptor is closed all the same, and what is on the
+    disk, syncs say."""
+    try:
+        close(fd)
+    except OSError as error:
+        _log.warning("a file was closed with an error: %s", error)
+
+
 def fsync_directory(path: str) -> None:
     """Make the directory's entries durable: files created, renamed or removed in it."""
     fd = open_file(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fsync(fd)
     finally:
-        close(fd)
+        release(fd)
+
+
+def read(fd: int, size_bytes: int, position: int) -> bytes:
+    """As many bytes, or all that the file has: a call of the system may give fewer."""
+    data = pread(fd, size_bytes, position)
+    if len(data) == size_bytes:
+        return data
+    parts = [data]
+    while parts[-1] and size_bytes > len(parts[-1]):
+        size_bytes -= len(parts[-1])
+        position += len(parts[-1])
+        parts.append(pread(fd, size_bytes, position))
+    return b"".join(parts)
 
 
 def read_file(path: str) -> bytes:
     """All that is in the file."""
     fd = open_file(path, os.O_RDONLY)
     try:
-        size, data = size_of(fd), bytearray()
-        while len(data) < size:
-            piece = pread(fd, size - len(data), len(data))
-            if not piece:
-                break
-            data += piece
-        return bytes(data)
+        return read(fd, size_of(fd), 0)
     finally:
-        close(fd)
+        release(fd)
 
 
 def write(fd: int, data: bytes | bytearray | memoryview, position: int) -> int:

@@ -37,4 +37,4 @@ class OpenFile:
             self._users -= 1
             is_last = self._users == 0
         if is_last:
-            disk.close(self.fd)
+            disk.release(self.fd)

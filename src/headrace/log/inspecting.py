@@ -182,7 +182,7 @@ def read_batches(path: str, base_offset: int) -> Iterator[tuple[BatchHeader, int
         for header, placed, batch in scan_batches(fd, 0, base_offset, size, Scan()):
             yield header, placed.position, bytes(batch)
     finally:
-        disk.close(fd)
+        disk.release(fd)
 
 
 class _Look:
@@ -222,7 +222,7 @@ class _Look:
             self._report.size_bytes += size
             end_offset = self._read(fd, size)
         finally:
-            disk.close(fd)
+            disk.release(fd)
         following = self._following
         if following is not None and end_offset < following:
             why = f"the next segment starts at offset {following}"

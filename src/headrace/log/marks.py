@@ -88,7 +88,11 @@ class Marks:
         self._slots: dict[tuple[bytes, int], int] = {}
         self._found: dict[tuple[bytes, int], Mark] = {}
         self._free: list[int] = []
-        data = disk.read_file(path)
+        try:
+            data = disk.read_file(path)
+        except OSError:
+            disk.release(self._fd)
+            raise
         self._count = len(data) // SLOT_BYTES
         for slot, read in enumerate(_read(data)):
             if read is None:
@@ -120,7 +124,7 @@ class Marks:
             self._free.append(slot)
 
     def close(self) -> None:
-        disk.close(self._fd)
+        disk.release(self._fd)
 
 
 def read_marks(directory: str) -> dict[Key, Mark]:

@@ -310,7 +310,7 @@ class Reader:
 def _close_unwanted(opening: "asyncio.Future[tuple[int, SparseIndex | None]]") -> None:
     """The reader went away while its segment was being opened."""
     if not opening.cancelled() and opening.exception() is None:
-        disk.close(opening.result()[0])
+        disk.release(opening.result()[0])
 
 
 def _about_at(segment: Segment, offset: int) -> int:

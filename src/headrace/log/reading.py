@@ -109,7 +109,7 @@ def open_segment(
     try:
         index = load_index(segment, reader_of(fd), interval_bytes) if with_index else None
     except BaseException:
-        disk.close(fd)
+        disk.release(fd)
         raise
     return fd, index
 
@@ -122,7 +122,7 @@ async def warm(slice_: Slice) -> None:
 
 def read_slice(slice_: Slice) -> bytes:
     """All of it, or what the file still has of it. Blocks on the disk. Raises OSError."""
-    return disk.pread(slice_.file, slice_.size_bytes, slice_.position)
+    return disk.read(slice_.file, slice_.size_bytes, slice_.position)
 
 
 def copy_slice(slice_: Slice, view: memoryview) -> int:
@@ -140,7 +140,7 @@ async def first_header(slice_: Slice) -> BatchHeader | None:
     if slice_.size_bytes < HEADER_BYTES:
         return None
     where = (slice_.file, HEADER_BYTES, slice_.position)
-    header = await asyncio.to_thread(disk.pread, *where) if slice_.cold else disk.pread(*where)
+    header = await asyncio.to_thread(disk.read, *where) if slice_.cold else disk.read(*where)
     return peek(header) if len(header) == HEADER_BYTES else None
 
 
@@ -159,7 +159,7 @@ def _headers(slice_: Slice, until_offset: int) -> list[tuple[int, BatchHeader]]:
     while end - position >= HEADER_BYTES:
         if position + HEADER_BYTES > piece_at + len(piece):
             piece_at = position
-            piece = disk.pread(slice_.file, min(HOP_BYTES, end - position), position)
+            piece = disk.read(slice_.file, min(HOP_BYTES, end - position), position)
             if len(piece) < HEADER_BYTES:
                 raise OSError(f"a segment ends {end - position} bytes before its index says")
         header = peek(piece, position - piece_at)

@@ -180,7 +180,7 @@ def _load_index(segment: Segment, interval_bytes: int) -> None:
     try:
         segment.index = load_index(segment, reader_of(fd), interval_bytes)
     finally:
-        disk.close(fd)
+        disk.release(fd)
     segment.index_due_at = segment.size_bytes
 
 
@@ -230,7 +230,7 @@ class _Tail:
                 segment.add(*placed, interval_bytes)
                 self._producers.replay(header, now_ms, _marker_of(fd, header, placed))
         finally:
-            disk.close(fd)
+            disk.release(fd)
         self.scanned_bytes += segment.size_bytes - start
         return outcome.why
 
@@ -248,7 +248,7 @@ class _Tail:
             disk.truncate(fd, position)
             disk.fdatasync(fd)
         finally:
-            disk.close(fd)
+            disk.release(fd)
         for later in following:
             _remove(later)
         disk.fsync_directory(segment.directory)
@@ -286,7 +286,7 @@ class _Tail:
                 try:
                     first = next(scan(fd, 0, segment.base_offset, size, Scan()), None)
                 finally:
-                    disk.close(fd)
+                    disk.release(fd)
                 if first is not None:
                     return f"{segment.path} holds valid batches"
         return None
@@ -296,7 +296,7 @@ def _marker_of(fd: int, header: BatchHeader, placed: Placed) -> Marker | None:
     """The transaction marker, if the batch at this place is one. Raises CorruptLogError."""
     if not header.attributes & ATTRIBUTE_CONTROL:
         return None
-    batch = disk.pread(fd, header.size_bytes, placed.position)
+    batch = disk.read(fd, header.size_bytes, placed.position)
     try:
         return read_marker(batch, header.producer_id, header.producer_epoch)
     except MalformedError as error:

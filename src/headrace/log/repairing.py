@@ -65,9 +65,9 @@ def _copy_damaged(damage: Damage, path: str) -> None:
             _copy_bytes(source, damage.position, damage.end, copy, 0)
             disk.fsync(copy)
         finally:
-            disk.close(copy)
+            disk.release(copy)
     finally:
-        disk.close(source)
+        disk.release(source)
 
 
 def _rewrite(path: str, runs: Sequence[Run], damages: Sequence[Damage]) -> None:
@@ -91,12 +91,12 @@ def _rewrite(path: str, runs: Sequence[Run], damages: Sequence[Damage]) -> None:
                 offset = run.next_offset
         finally:
             if runs:
-                disk.close(source)
+                disk.release(source)
         if damages[-1].next_offset is not None:
             disk.write(fd, hole(offset, max(offset, damages[-1].next_offset), 0), written)
         disk.fsync(fd)
     finally:
-        disk.close(fd)
+        disk.release(fd)
     remove_if_there(segment.index_path)
     disk.rename(new_path, path)
 
@@ -104,7 +104,7 @@ def _rewrite(path: str, runs: Sequence[Run], damages: Sequence[Damage]) -> None:
 def _copy_bytes(source: int, position: int, end: int, target: int, written: int) -> int:
     """Copy [position, end) to `written` on; returns the position after it."""
     while position < end:
-        piece = disk.pread(source, min(COPY_BYTES, end - position), position)
+        piece = disk.read(source, min(COPY_BYTES, end - position), position)
         if not piece:
             raise OSError(f"the file ended at position {position}")
         written = disk.write(target, piece, written)

@@ -136,7 +136,7 @@ def _wrong(header: BatchHeader, offset: int, room_bytes: int) -> str | None:
 
 def stray_offset(fd: int, position: int, size: int) -> int | None:
     """The base offset of the valid batch at `position`, whatever it is; None if there is none."""
-    head = disk.pread(fd, _OFFSET_BYTES, position)
+    head = disk.read(fd, _OFFSET_BYTES, position)
     if len(head) < _OFFSET_BYTES:
         return None
     offset = int.from_bytes(head, "big", signed=True)
@@ -218,13 +218,13 @@ def has_lost_sector(fd: int, position: int, end: int, offset: int) -> bool:
     before `position` may have been written earlier; the last one counts whole, since the valid
     batch at `end` may begin with zeros."""
     first = -(-position // SECTOR_BYTES) * SECTOR_BYTES
-    head = disk.pread(fd, min(first, end) - position, position)
+    head = disk.read(fd, min(first, end) - position, position)
     if not any(head) and (len(head) > _OFFSET_BYTES or any(_offset_bytes(offset)[: len(head)])):
         return True
     zeros = bytes(SECTOR_BYTES)
     for start in range(first, end, SCAN_BYTES):
         sectors = -(-min(SCAN_BYTES, end - start) // SECTOR_BYTES)
-        piece = disk.pread(fd, sectors * SECTOR_BYTES, start)
+        piece = disk.read(fd, sectors * SECTOR_BYTES, start)
         for at in range(0, len(piece) - SECTOR_BYTES + 1, SECTOR_BYTES):
             if piece[at] == 0 and piece.startswith(zeros, at):
                 return True

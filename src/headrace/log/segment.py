@@ -238,7 +238,7 @@ def reader_of(fd: int) -> ReadAt:
     """Reads the file, waiting for the disk when it must."""
 
     def read(size_bytes: int, position: int) -> bytes:
-        return disk.pread(fd, size_bytes, position)
+        return disk.read(fd, size_bytes, position)
 
     return read
 

@@ -108,13 +108,12 @@ class LogStore:
         """Take the data directory, created if need be, or a `share` of it; `report` hears on the
         loop of every round of group commit. Raises DataDirectoryInUse, OSError."""
         directory = os.path.abspath(directory)
-        disk.make_directories(os.path.join(directory, TOPICS_NAME), exist_ok=True)
+        _make_directories(directory)
         with contextlib.ExitStack() as undo:
             if share is None:
                 lock = lock_directory(directory)
-                undo.callback(disk.close, lock)
+                undo.callback(disk.release, lock)
                 settle(directory)
-                _remove_leftovers(os.path.join(directory, TOPICS_NAME))
                 own = directory
             else:
                 own, lock = share
@@ -240,7 +239,7 @@ class LogStore:
 
     def _leave(self, is_clean: bool) -> None:
         with contextlib.ExitStack() as leaving:
-            leaving.callback(disk.close, self._lock)
+            leaving.callback(disk.release, self._lock)
             leaving.callback(self._marks.close)
             self._resources.close()
             if is_clean:
@@ -258,8 +257,8 @@ def lock_directory(directory: str) -> int:
     try:
         disk.lock(fd)
     except OSError as error:
-        pid = disk.pread(fd, _PID_BYTES_MAX, 0).decode("ascii", "replace")
-        disk.close(fd)
+        pid = disk.read(fd, _PID_BYTES_MAX, 0).decode("ascii", "replace")
+        disk.release(fd)
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             raise DataDirectoryInUse(directory, pid) from error
         raise
@@ -271,6 +270,19 @@ def lock_directory(directory: str) -> int:
     return fd
 
 
+def _make_directories(directory: str) -> None:
+    """Make what there is not of the data directory, and its name durable: a power cut would take
+    all that is below it. Also when it is there, since the process that made it may have been
+    killed before it came to that. Raises OSError."""
+    named_in = [directory, os.path.dirname(directory)]
+    while not disk.is_there(named_in[-1]):
+        named_in.append(os.path.dirname(named_in[-1]))
+    disk.make_directories(os.path.join(directory, TOPICS_NAME), exist_ok=True)
+    for path in reversed(named_in):
+        with contextlib.suppress(PermissionError):  # what is above may be closed to us
+            disk.fsync_directory(path)
+
+
 def _take_clean_marker(directory: str) -> bool:
     """Whether the marker was there; it is gone, durably, before any log changes."""
     path = os.path.join(directory, CLEAN_NAME)
@@ -279,13 +291,6 @@ def _take_clean_marker(directory: str) -> bool:
     remove_if_there(path)
     disk.fsync_directory(directory)
     return True
-
-
-def _remove_leftovers(topics: str) -> None:
-    """Finish the removals that a crash interrupted."""
-    for name in disk.list_names(topics):
-        if name.endswith(DELETED_SUFFIX):
-            disk.remove_tree(os.path.join(topics, name))
 
 
 def _remove_tree(path: str) -> None:

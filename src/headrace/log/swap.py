@@ -38,6 +38,7 @@ from typing import Final, NamedTuple
 
 from headrace.log import disk
 from headrace.log.checkpoint import CHECKPOINT_NAME, Checkpoint, remove_if_there, write_durably
+from headrace.log.contract import CorruptLogError
 from headrace.log.segment import Segment, SegmentFacts
 from headrace.wire.crc import crc32c
 
@@ -133,11 +134,18 @@ def read_journal(directory: str) -> Journal:
 
 
 def replace_files(directory: str, swap: Swap) -> None:
-    """Step 3, which may have been done before, in part or whole. Raises OSError."""
+    """Step 3, which may have been done before, in part or whole. Raises CorruptLogError, with
+    nothing changed, when the new segment is nowhere; OSError."""
     segments = [Segment(directory, base, 0) for base in swap.sources]
+    is_renamed = not disk.is_there(cleaned_path(segments[0]))
+    if is_renamed and disk.size_of(segments[0].path) != swap.result.size_bytes:
+        raise CorruptLogError(
+            f"{cleaned_path(segments[0])} is missing, which a compaction was to put in the place "
+            f"of {segments[0].path}"
+        )
     for segment in segments:
         remove_if_there(segment.index_path)
-    if disk.is_there(cleaned_path(segments[0])):
+    if not is_renamed:
         disk.rename(cleaned_path(segments[0]), segments[0].path)
     for segment in segments[1:]:
         remove_if_there(segment.path)

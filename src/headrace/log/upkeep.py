@@ -234,7 +234,7 @@ def _bury(segments: list[Segment]) -> None:
         try:
             disk.truncate(fd, 0)
         finally:
-            disk.close(fd)
+            disk.release(fd)
 
 
 def _delete_files(segments: list[Segment]) -> list[Segment]:

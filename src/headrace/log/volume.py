@@ -59,4 +59,4 @@ class Volume:
             self._paused_until_s = end_s + PAUSE_S
 
     def close(self) -> None:
-        disk.close(self._fd)
+        disk.release(self._fd)

@@ -72,7 +72,7 @@ class DataDirectory:
         if not os.path.isdir(self._topics):
             raise NotADataDirectory(f"{path} is no data directory: it has no {TOPICS_NAME}")
         with ExitStack() as undo:
-            undo.callback(disk.close, lock_directory(self.path))
+            undo.callback(disk.release, lock_directory(self.path))
             settle(self.path)
             self._marks = Marks(self.path)
             undo.callback(self._marks.close)

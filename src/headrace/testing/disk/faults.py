@@ -19,6 +19,7 @@ What must not enter: what the log does with it.
 """
 
 import errno as errors
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
@@ -76,6 +77,7 @@ class FaultDisk(MemoryDisk):
         if contents is not None:
             self._root = contents._root
         self.random = Random(seed)  # noqa: S311 - it has to be predictable
+        self.is_in_call = False
         self.calls = 0
         """Made so far."""
         self.watchers: list[Watcher] = []
@@ -122,7 +124,12 @@ class FaultDisk(MemoryDisk):
         self.calls += 1
         for watcher in self.watchers:
             watcher(name, arguments)
-        due = [rule for rule in self._rules if rule.is_due(name)]
+        takes_space = self._takes_space(name, arguments)
+        due = [
+            rule
+            for rule in self._rules
+            if (takes_space or rule.error != errors.ENOSPC) and rule.is_due(name)
+        ]
         return due[0] if due else None
 
     def lose(self, node: Node, error: int, told: int = -1) -> None:
@@ -137,6 +144,18 @@ class FaultDisk(MemoryDisk):
         if name in ("fsync", "fdatasync", "close"):
             return self._owed.pop(arguments[0], None)
         return None
+
+    def _takes_space(self, name: str, arguments: tuple[Any, ...]) -> bool:
+        """Whether a full disk can refuse the call. Delayed allocation makes syncs refuse too."""
+        if name == "open_file":
+            path, flags = arguments
+            return bool(flags & os.O_CREAT) and not self.is_there(path)
+        if name == "make_directories":
+            return not self.is_there(arguments[0])
+        if name == "truncate":
+            fd, size = arguments
+            return int(size) > self.size_of(fd)
+        return name in ("pwrite", "rename") or name in SYNCS
 
     def _add(self, rule: Rule) -> Rule:
         self._rules.append(rule)
@@ -153,18 +172,27 @@ class _Call:
 
     def __call__(self, *arguments: Any, **more: Any) -> Any:
         with self._disk._lock:
-            rule = self._disk.met(self._name, arguments)
-            owed = self._disk.owed(self._name, arguments)
-            if owed is not None and self._name != "close":
-                raise refusal(owed)
-            if rule is None:
+            if self._disk.is_in_call:  # one call of a disk may be made of others
                 return self._real(*arguments, **more)
-            if rule.is_lie:
-                return None
-            if rule.is_short:
-                return self._real(*_shortened(self._name, arguments, self._disk.random))
-            self._break(rule, arguments)
-            raise refusal(rule.error)
+            self._disk.is_in_call = True
+            try:
+                return self._met(*arguments, **more)
+            finally:
+                self._disk.is_in_call = False
+
+    def _met(self, *arguments: Any, **more: Any) -> Any:
+        rule = self._disk.met(self._name, arguments)
+        owed = self._disk.owed(self._name, arguments)
+        if owed is not None and self._name != "close":
+            raise refusal(owed)
+        if rule is None:
+            return self._real(*arguments, **more)
+        if rule.is_lie:
+            return None
+        if rule.is_short:
+            return self._real(*_shortened(self._name, arguments, self._disk.random))
+        self._break(rule, arguments)
+        raise refusal(rule.error)
 
     def _break(self, rule: Rule, arguments: tuple[Any, ...]) -> None:
         """What an error leaves behind."""
