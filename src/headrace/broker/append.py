@@ -106,5 +106,7 @@ def append(
         broker.transactional_appends.append(partition, records, acks, done, transaction)
     else:
         partition.log.append(records, acks, done)
+    if anywhere and not partition.is_mine:
+        return  # its owner counts it
     partition.produced_bytes += len(records)
     partition.topic.traffic.produced_batches += 1

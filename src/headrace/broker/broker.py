@@ -22,6 +22,7 @@ from headrace.broker.cluster.links import Links
 from headrace.broker.cluster.members import Member
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Change, NoPeers, Peers
+from headrace.broker.cluster.produced import mirror_produced
 from headrace.broker.cluster.refresh import Refresh
 from headrace.broker.compaction import keep_compacted
 from headrace.broker.coordination_configs import BALANCE_CONFIG
@@ -165,9 +166,9 @@ class Broker:
         self._reload_kept = Refresh(self._load_kept)
         patience_ms = configs.integer(STUCK_CONFIG)
         self.stuck = StuckWatch(self.groups, topics, patience_ms, steady_clock_ms, peers)
-        self.load_watch = LoadWatch(
-            self.loads, self.groups, configs.integer(BALANCE_CONFIG), steady_clock_ms
-        )
+        balance_ms = configs.integer(BALANCE_CONFIG)
+        refresh = partial(mirror_produced, self)
+        self.load_watch = LoadWatch(self.loads, self.groups, balance_ms, steady_clock_ms, refresh)
         self.lags = GroupLags(self)
         self.dead_letters = DeadLetters(self, steady_clock_ms)
         self.steady_ms = steady_clock_ms
@@ -250,7 +251,8 @@ class Broker:
         await broker._abort_hanging()
         parts.add("the batches of transactions", broker.transactional_appends.close)
         parts.add("the ingest streams", broker.streams.close)
-        await broker.streams.start()
+        if ownership.is_first:  # the only one with a gRPC door: streams need one router
+            await broker.streams.start()
         broker.stuck.start()
         parts.add("the watch for stuck members", broker.stuck.close)
         broker.load_watch.start()

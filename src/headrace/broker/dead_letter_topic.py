@@ -94,6 +94,7 @@ async def dead_letter_topic(broker: "Broker", name: str, source: str) -> "Topic"
         except RequestError as error:
             if error.code != ErrorCode.TOPIC_ALREADY_EXISTS:
                 raise
+            await broker.topics.reload()  # it may be another worker who was quicker
         check_dead_letter_topic(broker, name)
         topic = broker.topics.get(name)
     return topic

@@ -147,7 +147,7 @@ class DeadLetters:
             if not appended.done():  # cancelled: nobody waits any more
                 appended.set_result(outcome)
 
-        append(self._broker, batch, ACKS_ALL, done)
+        append(self._broker, batch, ACKS_ALL, done, anywhere=True)
         outcome = await appended
         if isinstance(outcome, RequestError):
             raise outcome

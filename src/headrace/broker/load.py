@@ -89,7 +89,7 @@ class PartitionLoads:
                 if produced:
                     key = topic.id, partition.index
                     before, rate = self._seen.get(key, _NEW)
-                    now = (produced - before) / max(elapsed_s, 0.001)
+                    now = max(produced - before, 0) / max(elapsed_s, 0.001)
                     seen[key] = _Seen(produced, rate + newest * (now - rate))
         self._seen = seen
         self._looks += 1

@@ -10,7 +10,7 @@ What must not enter: how a load is made out (`load`), who gets what.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, Protocol
 
 from headrace.broker.load import PartitionLoads
@@ -37,7 +37,10 @@ class LoadWatch:
         groups: _Groups,
         interval_ms: int,
         steady_ms: Callable[[], int],
+        refresh: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`refresh` brings up to date what is counted elsewhere."""
+        self._refresh = refresh
         self._loads = loads
         self._groups = groups
         self._interval_s = interval_ms / 1000
@@ -57,6 +60,8 @@ class LoadWatch:
 
     async def look(self) -> None:
         """One look at all partitions and groups."""
+        if self._refresh is not None:
+            await self._refresh()
         now_ms = self._steady_ms()
         elapsed_s, self._looked_ms = (now_ms - self._looked_ms) / 1000, now_ms
         await self._loads.look(elapsed_s)

@@ -95,7 +95,8 @@ async def _append(broker: "Broker", topic: str, partition: int, builder: BatchBu
         if not appended.done():
             appended.set_result(outcome)
 
-    append(broker, PartitionBatch(topic, partition, memoryview(builder.build())), ACKS_ALL, done)
+    batch = PartitionBatch(topic, partition, memoryview(builder.build()))
+    append(broker, batch, ACKS_ALL, done, anywhere=True)
     outcome = await appended
     if isinstance(outcome, RequestError):
         raise outcome

@@ -32,14 +32,18 @@ class Partition:
         self.log = log
         self.is_mine = not isinstance(log, RemoteLog)
         self.produced_bytes = 0
-        """Of batches handed to the log, retries of batches that were there already included."""
+        """Of batches handed to the log, retries of batches that were there already included. Where
+        another worker serves the partition, as it was told last (`cluster.produced`)."""
 
     @property
     def is_offline(self) -> bool:
         return isinstance(self.log, OfflineLog)
 
     def is_usable(self) -> bool:
-        """False if the log could not be opened, also if it failed since, and for another's."""
+        """False if the log could not be opened, also if it failed since; for another worker's if
+        that one cannot be reached."""
+        if isinstance(self.log, RemoteLog):
+            return self.log.is_reachable
         try:
             self.log.offsets()
         except RequestError:
@@ -62,7 +66,8 @@ class Topic:
 
     @property
     def produced_bytes(self) -> int:
-        return sum(partition.produced_bytes for partition in self.partitions)
+        """By producers of this worker's partitions."""
+        return sum(partition.produced_bytes for partition in self.partitions if partition.is_mine)
 
 
 def check_topic_name(name: str | None) -> None:

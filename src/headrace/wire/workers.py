@@ -52,6 +52,11 @@ __all__ = [
     "LastSequences",
     "MarkerToWrite",
     "PartitionEnd",
+    "PartitionProduced",
+    "Position",
+    "PositionAsked",
+    "Produced",
+    "ProducedAsked",
     "ProducersAsked",
     "Tell",
     "append_head",
@@ -81,6 +86,10 @@ class Ask(IntEnum):
     answered, with nothing, when that is durable."""
     ENDS = 9
     """Where partitions end, and what time records in them are of."""
+    POSITION = 10
+    """Where a persistent stream goes on, all of it durable."""
+    PRODUCED = 11
+    """How many bytes producers handed in, of the partitions that the answering worker serves."""
 
 
 _VERSION: Final = 0
@@ -210,3 +219,41 @@ class Ends:
     """In the order of asking."""
 
     partitions: list[PartitionEnd] = array(PartitionEnd)
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class PositionAsked:
+    """With what the catalog has of it."""
+
+    topic_id: UUID | None = uuid()
+    partition: int = int32()
+    stream_id: str = string()
+    producer_id: int = int64()
+    next_offset: int = int64()
+    next_sequence: int = int32()
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class Position:
+    next_offset: int = int64()
+    next_sequence: int = int32()
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class ProducedAsked:
+    topic_ids: list[UUID | None] = array(uuid)
+    """All there are if it is empty."""
+
+
+@part
+class PartitionProduced:
+    topic_id: UUID | None = uuid()
+    partition: int = int32()
+    size_bytes: int = int64()
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class Produced:
+    """Since the worker started; partitions of 0 bytes are left out."""
+
+    partitions: list[PartitionProduced] = array(PartitionProduced)

@@ -17,6 +17,7 @@ from headrace.broker.cluster import answering as answering_module
 from headrace.broker.cluster.answering import Answering
 from headrace.broker.cluster.links import Links
 from headrace.broker.cluster.ownership import Ownership
+from headrace.broker.cluster.peers import Change
 from headrace.broker.cluster.remote_appends import RemoteAppends, Room
 from headrace.links.listener import Answer
 from headrace.log.contract import ACKS_ALL, ACKS_LEADER, ACKS_NONE, Appended, LogConfig
@@ -56,9 +57,15 @@ class Owner:
             ownership=Ownership(OWNER, 2, 1),
             topics=SimpleNamespace(by_id={TOPIC_ID: topic}),
             entries=SimpleNamespace(ended=lambda *_: None),
+            take_up=self._take_up,
         )
         self._directory = directory
         self.answering: Flaky
+        self.caught_up = 0
+
+    async def _take_up(self, change: Change) -> None:
+        assert change is Change.TOPICS
+        self.caught_up += 1
 
     async def start(self) -> None:
         self.answering = Flaky(self._broker, self._directory)
@@ -157,8 +164,9 @@ def test_what_the_owner_refuses_is_refused_and_what_followed_it_too(
         assert [error.code for error in heard] == [
             ErrorCode.CORRUPT_MESSAGE,
             ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
-            ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+            ErrorCode.NOT_LEADER_OR_FOLLOWER,
         ]
+        assert owner.caught_up == 1
         assert owner.log.offsets().end == 0
         owner.partition.is_mine = False
         links.append(OWNER, TOPIC_ID, 0, batch([b"x"]), ACKS_ALL, heard.append)

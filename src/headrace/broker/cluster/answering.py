@@ -6,6 +6,7 @@ What must not enter: sockets, how a request is carried out.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
@@ -15,13 +16,15 @@ from headrace.broker.changes import Changes
 from headrace.broker.cluster.links import socket_path
 from headrace.broker.cluster.peers import Change
 from headrace.broker.record_time import record_time_ms
+from headrace.broker.streams.recovery import Known, recovered_position
 from headrace.broker.transaction_entry import enter
 from headrace.links.listener import Answer, LinkListener
-from headrace.log.contract import Appended
+from headrace.log.contract import Appended, PartitionLog
 from headrace.transactions.record import ProducerIdentity, TopicPartition
 from headrace.wire.batch import HEADER_BYTES, peek
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.markers import Marker
+from headrace.wire.primitives import ENTRIES_MAX
 from headrace.wire.workers import (
     Ask,
     EndGroup,
@@ -32,6 +35,11 @@ from headrace.wire.workers import (
     LastSequences,
     MarkerToWrite,
     PartitionEnd,
+    PartitionProduced,
+    Position,
+    PositionAsked,
+    Produced,
+    ProducedAsked,
     ProducersAsked,
     Tell,
     pack,
@@ -71,6 +79,8 @@ class Answering:
             Ask.END_GROUP: self._end_group,
             Ask.ENTER: self._enter,
             Ask.ENDS: self._ends,
+            Ask.POSITION: self._position,
+            Ask.PRODUCED: self._produced,
         }
 
     async def open(self) -> None:
@@ -106,11 +116,14 @@ class Answering:
     # Partitions
 
     def _partition(self, topic_id: UUID | None, index: int) -> "Partition":
-        """Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER."""
+        """Raises RequestError NOT_LEADER_OR_FOLLOWER, also for one that is not known: who asks
+        knows it, so it was just made or just deleted, and the news is on its way."""
         topic = self._broker.topics.by_id.get(topic_id) if topic_id is not None else None
         if topic is None or not 0 <= index < len(topic.partitions):
+            self._changes.start(self._catch_up())
             raise RequestError(
-                ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"no partition {index} of topic {topic_id}"
+                ErrorCode.NOT_LEADER_OR_FOLLOWER,
+                f"partition {index} of topic {topic_id} is not known to its worker",
             )
         found = topic.partitions[index]
         if not found.is_mine:
@@ -118,6 +131,10 @@ class Answering:
                 ErrorCode.NOT_LEADER_OR_FOLLOWER, f"{topic.name}-{index} is another worker's"
             )
         return found
+
+    async def _catch_up(self) -> None:
+        with contextlib.suppress(RequestError):  # who asks asks again
+            await self._broker.take_up(Change.TOPICS)
 
     def _append(self, body: memoryview, answer: Answer) -> None:
         topic_id, index, acks, follows, batch = read_append_head(body)
@@ -199,6 +216,42 @@ class Answering:
                 time_ms = await record_time_ms(partition, asked.offset)
             found.append(PartitionEnd(0, start, last_stable, high_watermark, end, time_ms))
         return pack(Ends(found))
+
+    async def _position(self, body: memoryview) -> bytes:
+        asked = unpack(PositionAsked, body)
+        partition = self._partition(asked.topic_id, asked.partition)
+        await _all_readable(partition.log)
+        known = Known(asked.stream_id, asked.producer_id, asked.next_offset, asked.next_sequence)
+        found = await recovered_position(partition.log, known)
+        return pack(Position(*found))
+
+    async def _produced(self, body: memoryview) -> bytes:
+        asked = unpack(ProducedAsked, body)
+        topics = self._broker.topics.by_id
+        found = []
+        for count, topic_id in enumerate(asked.topic_ids or list(topics), start=1):
+            if count % PARTITIONS_PER_TURN_MAX == 0:
+                await asyncio.sleep(0)
+            topic = topics.get(topic_id) if topic_id is not None else None
+            found += [
+                PartitionProduced(topic_id, partition.index, partition.produced_bytes)
+                for partition in (topic.partitions if topic is not None else ())
+                if partition.is_mine and partition.produced_bytes
+            ]
+        return pack(Produced(found[:ENTRIES_MAX]))
+
+
+async def _all_readable(log: PartitionLog) -> None:
+    """Wait until what is in the log now is durable. Raises RequestError if it goes offline."""
+    end = log.offsets().end
+    moved = asyncio.Event()
+    cancel = log.notify(moved.set)
+    try:
+        while log.offsets().high_watermark < end:
+            await moved.wait()
+            moved.clear()
+    finally:
+        cancel()
 
 
 def _tell_appended(answer: Answer, outcome: Appended | RequestError) -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Change
 from headrace.broker.cluster.remote_appends import RemoteAppends, Room
-from headrace.links.link import Link, LinkDown
+from headrace.links.link import Link, LinkDown, LinkLost
 from headrace.log.contract import AppendDone, Appended
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.markers import Marker
@@ -28,6 +28,11 @@ from headrace.wire.workers import (
     Enter,
     MarkerToWrite,
     PartitionEnd,
+    PartitionProduced,
+    Position,
+    PositionAsked,
+    Produced,
+    ProducedAsked,
     Tell,
     pack,
     read_appended,
@@ -40,6 +45,9 @@ TELL_S_MAX: Final = 5.0
 """For how long a change waits for workers that live and do not take it up."""
 ASK_S_MAX: Final = 10.0
 """For how long anything else waits for its answer."""
+OWNER_WAIT_S: Final = 8.0
+"""For how long a worker that is down is waited for, where there is nobody else to ask."""
+RETRY_S: Final = 0.05
 
 T = TypeVar("T")
 _Place = tuple[int, UUID, int]
@@ -133,6 +141,24 @@ class Links:
     async def ends(self, owner: int, asked: list[EndAsked]) -> list[PartitionEnd]:
         body = await self._links[owner].ask(Ask.ENDS, pack(EndsAsked(asked)), ASK_S_MAX)
         return _unpacked(Ends, body).partitions
+
+    async def position(self, owner: int, asked: PositionAsked) -> Position:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + OWNER_WAIT_S
+        while True:
+            try:
+                body = await self._links[owner].ask(Ask.POSITION, pack(asked), ASK_S_MAX)
+            except (LinkDown, LinkLost) as error:
+                if loop.time() >= until_s:
+                    raise RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, error.message) from error
+            else:
+                return _unpacked(Position, body)
+            await asyncio.sleep(RETRY_S)
+
+    async def produced(self, owner: int, topic_ids: list[UUID | None]) -> list[PartitionProduced]:
+        asked = pack(ProducedAsked(topic_ids))
+        body = await self._links[owner].ask(Ask.PRODUCED, asked, ASK_S_MAX)
+        return _unpacked(Produced, body).partitions
 
     def _drained(self, place: _Place) -> None:
         self._appends.pop(place, None)

@@ -10,7 +10,14 @@ from uuid import UUID
 from headrace.log.contract import AppendDone
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.markers import Marker
-from headrace.wire.workers import EndAsked, Enter, PartitionEnd
+from headrace.wire.workers import (
+    EndAsked,
+    Enter,
+    PartitionEnd,
+    PartitionProduced,
+    Position,
+    PositionAsked,
+)
 
 __all__ = ["ENDS_MAX", "Change", "NoPeers", "Peers"]
 
@@ -78,6 +85,19 @@ class Peers(Protocol):
         Raises RequestError: LinkDown, LinkLost.
         """
 
+    async def position(self, owner: int, asked: PositionAsked) -> Position:
+        """Where a persistent stream goes on, when everything before it is durable. An owner that
+        is down is waited for, for some time.
+
+        Raises RequestError: what `recovered_position` raises, NOT_LEADER_OR_FOLLOWER when the
+        owner does not come back.
+        """
+
+    async def produced(self, owner: int, topic_ids: list[UUID | None]) -> list[PartitionProduced]:
+        """What producers handed in to partitions that `owner` serves, of these topics (none: of
+        all). Raises RequestError: LinkDown, LinkLost.
+        """
+
 
 class NoPeers:
     """Of a process that is alone: there is nobody to tell, and nothing is another's."""
@@ -111,6 +131,12 @@ class NoPeers:
         raise _nobody(owner)
 
     async def ends(self, owner: int, asked: list[EndAsked]) -> list[PartitionEnd]:
+        raise _nobody(owner)
+
+    async def position(self, owner: int, asked: PositionAsked) -> Position:
+        raise _nobody(owner)
+
+    async def produced(self, owner: int, topic_ids: list[UUID | None]) -> list[PartitionProduced]:
         raise _nobody(owner)
 
 

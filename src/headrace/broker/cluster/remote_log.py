@@ -39,6 +39,10 @@ class RemoteLog:
         self._partition = partition
         self.leader_epoch = 0
 
+    @property
+    def is_reachable(self) -> bool:
+        return self._peers.is_linked(self.owner)
+
     def append(self, batch: memoryview, acks: int, done: AppendDone | None) -> None:
         self._peers.append(self.owner, self._topic_id, self._partition, batch, acks, done)
 

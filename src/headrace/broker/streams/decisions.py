@@ -14,9 +14,10 @@ import asyncio
 import json
 import logging
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from headrace.broker.append import ACKS_LEADER, append
+from headrace.broker.append import ACKS_LEADER, Appended, append
 from headrace.broker.streams.flow import Flow
 from headrace.wire.errors import RequestError
 from headrace.wire.packing import pack_values
@@ -77,6 +78,11 @@ class Decisions:
         if DECISIONS_TOPIC not in self._broker.topics.by_name:
             await self._broker.topics.create(DECISIONS_TOPIC, 1)
         batch = pack_values(events, [*map(len, events)], self._broker.now_ms(), (-1, -1, -1))
-        append(
-            self._broker, PartitionBatch(DECISIONS_TOPIC, 0, memoryview(batch)), ACKS_LEADER, None
-        )
+        place = PartitionBatch(DECISIONS_TOPIC, 0, memoryview(batch))
+        done = partial(self._appended, len(events))
+        append(self._broker, place, ACKS_LEADER, done, anywhere=True)
+
+    def _appended(self, count: int, outcome: Appended | RequestError) -> None:
+        if isinstance(outcome, RequestError):
+            self._flow.events_lost += count
+            log.warning("%d decisions may not be written: %s", count, outcome)

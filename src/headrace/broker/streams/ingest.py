@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from headrace.broker.broker_configs import STREAMS_MAX
 from headrace.broker.changes import Changes
+from headrace.broker.cluster.produced import mirror_produced
 from headrace.broker.named_locks import NamedLocks
 from headrace.broker.streams.contract import StreamOwner, StreamView
 from headrace.broker.streams.decisions import Decisions
@@ -56,7 +57,9 @@ class IngestStreams:
         self._retired: dict[UUID, set[int]] = {}
         self._decisions = Decisions(broker, self.flow)
         self._elastic = Elastic(broker, self._decisions, self._send_away)
-        self._persistent = PersistentStreams(broker.catalog.streams, broker.topics, broker.now_ms)
+        self._persistent = PersistentStreams(
+            broker.catalog.streams, broker.topics, broker.peers, broker.now_ms
+        )
         self._names = NamedLocks()
         self._changes = Changes()
         self._saving: set[asyncio.Task[None]] = set()
@@ -270,6 +273,7 @@ class IngestStreams:
             except RequestError as error:
                 if error.code != ErrorCode.TOPIC_ALREADY_EXISTS:
                     raise
+                await topics.reload()  # it may be another worker who was quicker
         return topics.get(name)
 
     def _lanes(self, topic: Topic) -> Lanes:
@@ -332,6 +336,7 @@ class IngestStreams:
 
     async def look(self, now_s: float) -> None:
         """One look at what the partitions carry, and what follows for elastic topics."""
+        await mirror_produced(self._broker, list(self._topics))
         for lanes in list(self._topics.values()):
             lanes.look(now_s)
             await self._elastic.review(lanes, round(now_s * 1000))

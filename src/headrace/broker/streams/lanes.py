@@ -56,7 +56,7 @@ class Lane:
         elapsed_s = max(now_s - self._looked_s, 0.001)
         newest = 1 - math.exp(-elapsed_s / LOAD_SMOOTHED_S)
         written = self.partition.produced_bytes
-        rate = (written - self._seen_bytes) / elapsed_s
+        rate = max(written - self._seen_bytes, 0) / elapsed_s  # another's begins at 0 again
         self.bytes_per_s += newest * (rate - self.bytes_per_s)
         self._unseen *= 1 - newest
         self._unseen += sum(1 - newest * min((now_s - at) / elapsed_s, 1.0) for at in self._fresh)

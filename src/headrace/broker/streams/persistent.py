@@ -12,11 +12,14 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from headrace.broker.streams.recovery import recovered_position
+from headrace.broker.cluster.peers import Peers
+from headrace.broker.cluster.remote_log import RemoteLog
+from headrace.broker.streams.recovery import Known, recovered_position
 from headrace.broker.streams.stream import IngestStream, Position
-from headrace.broker.topics import Topics
+from headrace.broker.topics import Partition, Topics
 from headrace.catalog.streams import PersistentStreamRow, StreamRows
 from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.workers import PositionAsked
 
 __all__ = ["PERSISTENT_STREAMS_MAX", "PersistentStreams"]
 
@@ -33,8 +36,11 @@ log = logging.getLogger("headrace.streams")
 class PersistentStreams:
     """Those that are open, and the rows of all."""
 
-    def __init__(self, rows: StreamRows, topics: Topics, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, rows: StreamRows, topics: Topics, peers: Peers, now_ms: Callable[[], int]
+    ) -> None:
         self._rows = rows
+        self._peers = peers
         self._topics = topics
         self._now_ms = now_ms
         self._live: dict[str, IngestStream] = {}
@@ -74,15 +80,27 @@ class PersistentStreams:
     async def take(self, row: PersistentStreamRow) -> Position:
         """Where the stream goes on, taken from whoever has it now. Raises RequestError."""
         partition = self._topics.by_id[row.topic_id].partitions[row.partition]
-        partition.log.offsets()  # which raises if it is offline
+        if partition.is_mine:
+            partition.log.offsets()  # which raises if it is offline
         live = self._live.get(row.stream_id)
         if live is None:
-            return await recovered_position(partition.log, row)
+            return await self._position(partition, row)
         live.fail(RequestError(ErrorCode.PRODUCER_FENCED, "the stream was resumed elsewhere"))
         await live.settled()
         live.close()
+        if not partition.is_mine:  # what became of the last ones need not be known here
+            return await self._position(partition, row)
         partition.log.offsets()
         return Position(live.durable_messages, live.next_sequence)
+
+    async def _position(self, partition: Partition, row: PersistentStreamRow) -> Position:
+        """As the partition's log has it, whichever worker that is of. Raises RequestError."""
+        known = Known.of(row)
+        if not isinstance(partition.log, RemoteLog):
+            return await recovered_position(partition.log, known)
+        asked = PositionAsked(partition.topic.id, partition.index, *known)
+        found = await self._peers.position(partition.log.owner, asked)
+        return Position(found.next_offset, found.next_sequence)
 
     async def retire(self, row: PersistentStreamRow) -> None:
         """Durably end it. Raises RequestError."""
@@ -133,7 +151,7 @@ class PersistentStreams:
         if topic is None or row.stream_id in self._live:
             return None
         try:
-            position = await recovered_position(topic.partitions[row.partition].log, row)
+            position = await self._position(topic.partitions[row.partition], row)
         except RequestError as error:
             log.warning("persistent stream %s: %s", row.stream_id, error.message)
             return None

@@ -8,7 +8,7 @@ What must not enter: SQL, who asks.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from headrace.broker.streams.stream import OFFSET_HEADER, Position
 from headrace.catalog.streams import PersistentStreamRow
@@ -18,12 +18,25 @@ from headrace.wire.batch import HEADER_BYTES, crc_matches, peek
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.records import read_records
 
-__all__ = ["recovered_position"]
+__all__ = ["Known", "recovered_position"]
 
 _SEQUENCE_MASK: Final = 0x7FFF_FFFF
 
 
-async def recovered_position(log: PartitionLog, row: PersistentStreamRow) -> Position:
+class Known(NamedTuple):
+    """What the catalog has of a stream."""
+
+    stream_id: str
+    producer_id: int
+    next_offset: int
+    next_sequence: int
+
+    @classmethod
+    def of(cls, row: PersistentStreamRow) -> Self:
+        return cls(row.stream_id, row.producer_id, row.next_offset, row.next_sequence)
+
+
+async def recovered_position(log: PartitionLog, row: Known) -> Position:
     """Where the stream goes on; nobody may be writing it.
 
     Raises RequestError KAFKA_STORAGE_ERROR if the log cannot be read, or no longer has the batch
@@ -65,7 +78,7 @@ def _last_offset(found: Slice, last: LastBatch) -> int:
     raise MalformedError("its last record is not there any more")
 
 
-def _untold(row: PersistentStreamRow, why: str) -> RequestError:
+def _untold(row: Known, why: str) -> RequestError:
     return RequestError(
         ErrorCode.KAFKA_STORAGE_ERROR,
         f"where the persistent stream {row.stream_id} is cannot be read from the log: {why}",

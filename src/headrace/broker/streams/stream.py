@@ -262,8 +262,9 @@ class IngestStream:
             self.refusal = error
             self._settle()
             raise
-        partition.produced_bytes += size
-        partition.topic.traffic.produced_batches += 1
+        if partition.is_mine:  # its owner counts what is another's
+            partition.produced_bytes += size
+            partition.topic.traffic.produced_batches += 1
         self._flow.counted(records, size)
 
     def _all_taken(self, messages: int) -> None:
