@@ -3,6 +3,7 @@
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ ROUND_S = 60.0
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that brokers and mounts are ended
     if options.list:
         for name, kind in FAULTS.items():
             said = (kind.__doc__ or "").split(". ")[0].replace("\n    ", " ").strip()

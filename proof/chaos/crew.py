@@ -1,4 +1,7 @@
-"""A group of librdkafka's consumers, of either protocol, that gets and loses members."""
+"""A group of librdkafka's consumers that gets and loses members: of three kinds.
+
+`classic` and `consumer` (KIP-848) give partitions to members, `share` (KIP-932) gives records.
+"""
 
 import random
 import time
@@ -9,30 +12,39 @@ from proof.chaos.topics import PLAIN
 from proof.journal import Follower, Journal
 from proof.judge import GroupHistory
 from proof.members.confluent import ConfluentMember
-from proof.members.member import Work
+from proof.members.confluent_share import ShareMember
+from proof.members.member import Member, Work
 
-__all__ = ["PROTOCOLS", "Crew"]
+__all__ = ["KINDS", "SHARE", "Crew", "group_of"]
 
-PROTOCOLS = {
-    "classic": {"partition.assignment.strategy": "range"},
-    "consumer": {"group.protocol": "consumer"},
+SHARE = "share"
+KINDS: dict[str, tuple[type[Member], dict[str, str]]] = {
+    "classic": (ConfluentMember, {"partition.assignment.strategy": "range"}),
+    "consumer": (ConfluentMember, {"group.protocol": "consumer"}),
+    SHARE: (ShareMember, {}),
 }
 MEMBERS_MAX = 3
 END_S_MAX = 40.0
 
 
+def group_of(kind: str) -> str:
+    return f"crew-{kind}"
+
+
 class Crew:
     """Members are threads of this process; what happens to them is in the journal at `path`."""
 
-    def __init__(self, protocol: str, bootstrap: str, directory: Path, seed: str) -> None:
-        self.name = f"crew-{protocol}"
+    def __init__(self, kind: str, bootstrap: str, directory: Path, seed: str) -> None:
+        self.name = group_of(kind)
+        self.is_share = kind == SHARE
         path = directory / f"{self.name}.jsonl"
         self._chance = random.Random(f"{seed}/{self.name}")
         self._follower = Follower(path)
-        options = {**CLIENT, **PROTOCOLS[protocol]}
+        self._make, more = KINDS[kind]
+        options = {**CLIENT, **more}
         self._work = Work(bootstrap, PLAIN, self.name, Journal(str(path)), options)
-        self._members: list[ConfluentMember] = []
-        self._alive: list[ConfluentMember] = []
+        self._members: list[Member] = []
+        self._alive: list[Member] = []
         self._told_to_stop: dict[str, float] = {}
         for _ in range(2):
             self._start()
@@ -52,10 +64,10 @@ class Crew:
         for member in self._members:
             member.thread.join(max(0.0, deadline - time.monotonic()))
         self._follower.catch_up()
-        return GroupHistory([self._follower.events], {}, self._told_to_stop)
+        return GroupHistory([self._follower.events], {}, self._told_to_stop, is_share=self.is_share)
 
     def _start(self) -> None:
-        member = ConfluentMember(f"{self.name}-{len(self._members)}", self._work)
+        member = self._make(f"{self.name}-{len(self._members)}", self._work)
         self._members.append(member)
         self._alive.append(member)
         member.start()

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from headrace.testing.history import History
 from headrace.testing.raw_client import RawClient
 from proof.appends.lists import STALL_S_MAX, Lists
-from proof.chaos.crew import PROTOCOLS, Crew
+from proof.chaos.crew import KINDS, SHARE, Crew, group_of
 from proof.chaos.judge import Statement
 from proof.chaos.keeper import Keeper, commit_offsets, fetch_offsets
 from proof.chaos.movers import Movers
@@ -19,6 +19,7 @@ from proof.chaos.producers import FLUSH_S_MAX, Producers
 from proof.chaos.readers import Readers
 from proof.chaos.site import Site
 from proof.chaos.topics import MOVED, PARTITIONS, PLAIN
+from proof.lag import shared_lag
 
 __all__ = ["Load"]
 
@@ -39,12 +40,13 @@ class Load:
         self._site = site
         self.history = History()
         with RawClient("127.0.0.1", site.port) as client:
-            for protocol in PROTOCOLS:  # see `proof.churn`: why groups begin with an offset
-                commit_offsets(client, f"crew-{protocol}", dict.fromkeys(range(PARTITIONS), 0))
+            for kind in KINDS:  # see `proof.churn`: why groups begin with an offset
+                if kind != SHARE:
+                    commit_offsets(client, group_of(kind), dict.fromkeys(range(PARTITIONS), 0))
         self.keeper = Keeper(site.port)
         self.producers = Producers(site.bootstrap, seed, PRODUCERS, self.history)
         self.readers = Readers(site.proxy.port, self.history)
-        self.crews = [Crew(one, site.bootstrap, site.directory, seed) for one in PROTOCOLS]
+        self.crews = [Crew(one, site.bootstrap, site.directory, seed) for one in KINDS]
         self.movers = Movers(site.bootstrap, MOVERS)
         self.lists = Lists(
             site.bootstrap,
@@ -106,13 +108,16 @@ class Load:
 
     def _wait_for_groups(self) -> dict[str, int]:
         deadline = time.monotonic() + CATCH_UP_S_MAX
-        names = [*(crew.name for crew in self.crews), Movers.GROUP]
-        behind = dict.fromkeys(names, 1)
+        names = [*(crew.name for crew in self.crews if not crew.is_share), Movers.GROUP]
+        shared = [crew.name for crew in self.crews if crew.is_share]
+        behind = dict.fromkeys([*names, *shared], 1)
         while any(behind.values()) and time.monotonic() < deadline:
             time.sleep(LOOK_S)
             with contextlib.suppress(OSError), RawClient("127.0.0.1", self._site.port) as client:
                 ends = {p: client.fetch(PLAIN, p, 0).high_watermark for p in range(PARTITIONS)}
                 behind = {name: _behind(client, name, ends) for name in names}
+                where = f"127.0.0.1:{self._site.port}"
+                behind |= {name: shared_lag(where, name, ends) for name in shared}
         return behind
 
     def _join(self, threads: Iterable[threading.Thread], seconds: float) -> None:

@@ -109,6 +109,8 @@ class Proxy:
         self._pairs.add(pair)
         try:
             await asyncio.gather(pair.carry_up(reader), pair.carry_down(answers))
+        except asyncio.CancelledError:
+            return  # the proxy is being closed
         finally:
             self._pairs.discard(pair)
             pair.reset()

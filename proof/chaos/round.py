@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from proof.chaos.crew import SHARE, group_of
 from proof.chaos.faults import FAULTS
 from proof.chaos.judge import Statement, judge
 from proof.chaos.load import Load
@@ -58,7 +59,7 @@ def play(plan: Plan) -> Outcome:
         outcome.skipped = {
             fault.name: why for fault in faults if (why := fault.lacks(site)) is not None
         }
-        create_topics(site.bootstrap)
+        create_topics(site.bootstrap, group_of(SHARE))
         load = Load(site, seed)
         ready = [fault for fault in faults if fault.name not in outcome.skipped]
         nemesis = Nemesis(site, load, ready, f"{seed}/nemesis")

@@ -82,23 +82,7 @@ class Site:
     def start(self, environment: Mapping[str, str] | None = None) -> float:
         """On the port it had before. Returns the seconds it took; raises BrokerDown."""
         began = time.monotonic()
-        settings = [
-            f"--broker={name}={value}" for name, value in (SETTINGS | MORE_SETTINGS).items()
-        ]
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "headrace", "serve", "--data", str(self.data)),
-                    *("--kafka", f"127.0.0.1:{self.port}"),
-                    *("--advertise", f"127.0.0.1:{self.proxy.port}"),
-                    *("--durability", self.durability, "--http", "off", "--grpc", "off", *settings),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, **(environment or {})},
-                start_new_session=True,  # Ctrl-C reaches the driver alone, and it ends this
-            )
+        self._spawn(environment)
         for line in self._lines(began + START_S_MAX):
             found = READY.search(line)
             if found:
@@ -110,6 +94,12 @@ class Site:
                 return time.monotonic() - began
         self._end(signal.SIGKILL)
         raise BrokerDown(f"the broker did not start: {self.log_tail()}")
+
+    def start_in_vain(self, after_s: float) -> None:
+        """SIGKILL so soon after its start that it may still be recovering."""
+        self._spawn()
+        time.sleep(after_s)
+        self.kill()
 
     def kill(self) -> None:
         """SIGKILL; a process that has ended by itself before is a problem."""
@@ -165,6 +155,25 @@ class Site:
                 last = next((x for x in lines[at + 1 :] if x and not x.startswith(" ")), line)
                 found.setdefault(f"an unexpected error in the broker's log: {last[:300]}")
         return list(found)
+
+    def _spawn(self, environment: Mapping[str, str] | None = None) -> None:
+        settings = [
+            f"--broker={name}={value}" for name, value in (SETTINGS | MORE_SETTINGS).items()
+        ]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "headrace", "serve", "--data", str(self.data)),
+                    *("--kafka", f"127.0.0.1:{self.port}"),
+                    *("--advertise", f"127.0.0.1:{self.proxy.port}"),
+                    *("--durability", self.durability, "--http", "off", "--grpc", "off", *settings),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,  # Ctrl-C reaches the driver alone, and it ends this
+            )
 
     def _status(self, name: str) -> int:
         with open(f"/proc/{self.pid}/status") as status:

@@ -1,6 +1,13 @@
 """The topics of a round, and what stands in a record of `plain`."""
 
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from headrace.testing.history import Sent
 from proof.appends import lists
@@ -22,6 +29,12 @@ ANY_TIME = {
 }
 """A broker whose clock went back would rightly refuse records from the future, and clients do not
 send those again."""
+SHARE_GROUP = {
+    "share.auto.offset.reset": "earliest",
+    "share.delivery.count.limit": "10",
+    "share.record.lock.duration.ms": "15000",
+}
+"""It gives up no record for faults alone, and what a lost member held is given to others soon."""
 NUMBERS = 10**9
 
 
@@ -35,8 +48,8 @@ def sent_of(value: int) -> Sent:
     return Sent(f"p{producer}", number)
 
 
-def create_topics(bootstrap: str) -> None:
-    """Raises KafkaException."""
+def create_topics(bootstrap: str, share_group: str) -> None:
+    """And configure the group. Raises KafkaException."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     small = {"segment.bytes": str(SEGMENT_BYTES), **ANY_TIME}
     topics = [
@@ -47,3 +60,9 @@ def create_topics(bootstrap: str) -> None:
     ]
     for made in admin.create_topics(topics).values():
         made.result(ADMIN_S)
+    wanted = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in SHARE_GROUP.items()
+    ]
+    group = ConfigResource(ResourceType.GROUP, share_group, incremental_configs=wanted)
+    admin.incremental_alter_configs([group])[group].result(ADMIN_S)

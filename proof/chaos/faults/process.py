@@ -7,6 +7,9 @@ from proof.chaos.site import Site
 
 __all__ = ["Kill", "Pause", "Restart"]
 
+IN_VAIN_S = (0.05, 0.6)
+"""After which a start is killed: amid its imports, its recovery, or when it serves already."""
+
 
 class Kill(Fault):
     name = "kill"
@@ -14,7 +17,10 @@ class Kill(Fault):
 
     def start(self, site: Site, chance: random.Random) -> str:
         site.kill()
-        return "SIGKILL"
+        starts = chance.choice([0, 0, 0, 1, 3])
+        for _ in range(starts):
+            site.start_in_vain(chance.uniform(*IN_VAIN_S))
+        return f"SIGKILL, {starts} starts in vain" if starts else "SIGKILL"
 
     def heal(self, site: Site) -> None:
         site.start()
