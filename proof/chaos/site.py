@@ -95,11 +95,10 @@ class Site:
         self._end(signal.SIGKILL)
         raise BrokerDown(f"the broker did not start: {self.log_tail()}")
 
-    def start_in_vain(self, after_s: float) -> None:
-        """SIGKILL so soon after its start that it may still be recovering."""
+    def begin_start(self, after_s: float) -> None:
+        """Return so soon that it may still be recovering; it must be ended before another start."""
         self._spawn()
         time.sleep(after_s)
-        self.kill()
 
     def kill(self) -> None:
         """SIGKILL; a process that has ended by itself before is a problem."""

@@ -8,6 +8,9 @@ from proof.chaos.site import Site
 __all__ = ["PowerCut", "cut_power"]
 
 
+AGAIN_S = (0.1, 1.0)
+
+
 def cut_power(site: Site) -> None:
     """The process stands still first, so that nothing is acknowledged after the copy."""
     assert site.volume is not None
@@ -26,7 +29,11 @@ class PowerCut(Fault):
 
     def start(self, site: Site, chance: random.Random) -> str:
         cut_power(site)
-        return "the disk as it was at one moment"
+        again = chance.choice([0, 0, 1, 2])
+        for _ in range(again):  # and again, amid the start that follows
+            site.begin_start(chance.uniform(*AGAIN_S))
+            cut_power(site)
+        return f"{again + 1} times"
 
     def heal(self, site: Site) -> None:
         site.start()

@@ -19,7 +19,8 @@ class Kill(Fault):
         site.kill()
         starts = chance.choice([0, 0, 0, 1, 3])
         for _ in range(starts):
-            site.start_in_vain(chance.uniform(*IN_VAIN_S))
+            site.begin_start(chance.uniform(*IN_VAIN_S))
+            site.kill()
         return f"SIGKILL, {starts} starts in vain" if starts else "SIGKILL"
 
     def heal(self, site: Site) -> None:
