@@ -218,6 +218,25 @@ def test_a_checkpoint_with_any_damage_costs_only_a_scan(lab, tmp_path):
         assert [s[:3] for s in log.producers.snapshots()] == [(3, 0, BATCH_COUNT - 1)]
 
 
+def test_what_a_start_has_recovered_is_not_cut_by_the_next(lab, tmp_path):
+    """After a power cut the marks are old, and nothing may be appended before the next crash."""
+    lab.run(lambda log: fill(lab, log))
+    for name in ("headrace.marks", "headrace.clean", "topics/*/0/checkpoint"):
+        for path in lab.path.glob(name):
+            path.unlink()
+    image = lab.run(lambda log: lab.crash_image(log, tmp_path / "image"))
+    (segment,) = image.segment_paths()
+    data = segment.read_bytes()
+    segment.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(CorruptLogError, match="the log was synced up to"):
+        image.run(lambda log: fill(lab, log))
+    segment.write_bytes(data[:-30])
+    with pytest.raises(CorruptLogError):
+        image.run(lambda log: fill(lab, log))
+    segment.write_bytes(data + b"half a batch")
+    assert len(image.run(image.batches)) == BATCH_COUNT
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "flipped", "of another segment"])
 def test_an_index_with_any_damage_is_rebuilt(lab, damage):
     lab.run(lambda log: fill(lab, log, 40), segment_bytes=1500)

@@ -1,10 +1,10 @@
 """The durable marks: up to where each partition is known to be synced, as of its last sync.
 
 A checkpoint is dear, so its recovery point lags; a mark is one small write into the page cache
-after every sync. It is never synced itself: after a killed process it is exact, after a power cut
-it is what the kernel had written back, some seconds old. Either way what lies before it was
-synced, so recovery takes nothing before it for a torn tail. Without the file recovery works as
-well, it only knows less.
+after every sync, and after a recovery, which syncs too. It is never synced itself: after a killed
+process it is exact, after a power cut it is what the kernel had written back, some seconds old.
+Either way what lies before it was synced, so recovery takes nothing before it for a torn tail.
+Without the file recovery works as well, it only knows less.
 
 `headrace.marks` in the data directory is an array of slots of 64 bytes, little-endian, which no
 sector border divides; a slot that is zero, or does not match its CRC, is free:

@@ -30,7 +30,7 @@ from headrace.log.checkpoint import remove_if_there, write_durably
 from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog, SyncRound
 from headrace.log.flusher import Flusher
 from headrace.log.local import LocalLog
-from headrace.log.marks import Marks
+from headrace.log.marks import Mark, Marks
 from headrace.log.recovery import Recovered, recover
 from headrace.log.resources import Resources
 from headrace.log.segment import DELETED_SUFFIX, LOG_SUFFIX
@@ -159,6 +159,10 @@ class LogStore:
             self._is_whole = False
             raise
         new = (directory, topic_directory, self._topics) if is_new or not self.was_clean else ()
+        active = recovered.segments[-1]
+        end = Mark(active.base_offset, active.size_bytes)
+        if mark.found < end:
+            mark.set(*end)  # recovery has synced what it took, so no later start may cut it
         log = LocalLog(directory, config, self._resources, recovered, mark, new)
         if recovered.scanned_bytes >= upkeep.CHECKPOINT_BYTES:
             log.checkpoint_soon()
