@@ -1,6 +1,7 @@
 """`python -m bench [WORKLOAD ...]`: measure, print a table and, with --json, one JSON object."""
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 import tempfile
@@ -13,20 +14,29 @@ from bench.processes import machine
 from bench.report import Results, as_json, as_markdown, number, print_tables
 from bench.systems import System
 from bench.workloads import ALONE, WORKLOADS
+from bench.workloads.warm import warm_up
 
-QUICK = {"seconds": 0.4, "rounds": 3, "gigabytes": 0.25}
-"""All workloads with all peers in less than twelve minutes on two cores; medians are rough."""
-FULL = {"seconds": 2.0, "rounds": 5, "gigabytes": 1.0}
+QUICK = {"seconds": 0.4, "rounds": 3, "gigabytes": 0.25, "warm_up": 15.0}
+"""Everything with all peers in less than twelve minutes on two cores; medians are rough."""
+FULL = {"seconds": 2.0, "rounds": 5, "gigabytes": 1.0, "warm_up": 60.0}
+
+WITH_A_KAFKA = {"one-more"}
+"""Of the rows of ours alone, those that have a Kafka broker beside them where there is one."""
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     names = ", ".join([*WORKLOADS, *ALONE])
     parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"{names} (default: all)")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} instead of {FULL}")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK} instead of {FULL}, no rows of ours alone"
+    )
     parser.add_argument("--seconds", type=float, help="per round of a row and system")
     parser.add_argument("--gigabytes", type=float, help="at most, per round of a row and system")
     parser.add_argument("--rounds", type=int, help="of each; the median is reported")
+    parser.add_argument(
+        "--warm-up", type=float, help="seconds at most, for each system after its start"
+    )
     parser.add_argument("--dir", help="where data directories are made (default: a temporary one)")
     parser.add_argument("--peers", default="", help=f"to run beside: {','.join(PEERS)}, or all")
     parser.add_argument("--peer", metavar="HOST:PORT", help="a Kafka broker that runs already")
@@ -69,9 +79,9 @@ def _run(options: argparse.Namespace, directory: str, peers: Sequence[System]) -
     facts = dataclasses.asdict(settings)
     del facts["directory"]
     results = Results(machine(directory), facts, OURS)
-    chosen = options.workloads or [*WORKLOADS, *ALONE]
+    chosen = options.workloads or [*WORKLOADS, *([] if options.quick else ALONE)]
     cases = [case for name in chosen if name in WORKLOADS for case in WORKLOADS[name](settings)]
-    for found in compare(cases, systems, settings):
+    for found in compare(cases, systems, settings, warm_up):
         if isinstance(found, ComparedRow):
             results.rows.append(found)
             print(_in_short(found), file=sys.stderr)
@@ -79,25 +89,30 @@ def _run(options: argparse.Namespace, directory: str, peers: Sequence[System]) -
             results.systems.append(found)
             print(f"{found.name} {found.version} is ready", file=sys.stderr)
     results.rows.sort(key=lambda row: _order(row.case, cases))
-    for name in chosen:
-        if name in ALONE:
-            for row in ALONE[name](settings):
-                results.alone.append(row)
-                print(f"{row.what}: {number(row.value)} {row.unit}", file=sys.stderr)
+    with contextlib.ExitStack() as stack:
+        if WITH_A_KAFKA.intersection(chosen) and PEERS["kafka"] in peers and not options.peer:
+            kafka = stack.enter_context(PEERS["kafka"].start(directory, "fsync"))
+            settings = dataclasses.replace(settings, peer=kafka.bootstrap, peer_name=kafka.name)
+        for name in chosen:
+            if name in ALONE:
+                for row in ALONE[name](settings):
+                    results.alone.append(row)
+                    print(f"{row.what}: {number(row.value)} {row.unit}", file=sys.stderr)
     return results
 
 
 def _settings(options: argparse.Namespace, directory: str) -> Settings:
     preset = QUICK if options.quick else FULL
-    seconds, gigabytes, rounds = (
+    seconds, gigabytes, rounds, warm_up_s = (
         preset[name] if getattr(options, name) is None else getattr(options, name)
-        for name in ("seconds", "gigabytes", "rounds")
+        for name in ("seconds", "gigabytes", "rounds", "warm_up")
     )
     return Settings(
         directory=directory,
         seconds=seconds,
         bytes_max=int(gigabytes * 1e9),
         rounds=int(rounds),
+        warm_up_s=warm_up_s,
         peer=options.peer,
         peer_name=options.peer_name,
     )
@@ -110,7 +125,8 @@ def _order(case: Case, cases: Sequence[Case]) -> int:
 
 def _in_short(row: ComparedRow) -> str:
     seen = ", ".join(f"{name} {number(row.value(name))}" for name in row.samples)
-    return f"{row.case.what} ({row.case.durability}): {seen} {row.case.unit}"
+    case = row.case
+    return f"{case.what} ({case.durability}): {seen} {case.unit}, after {row.took_s:.0f} s"
 
 
 def _write_out(results: Results, options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ that whatever else the machine does hits all alike. Rows hold medians of rounds 
 """
 
 import contextlib
+import os
 import statistics
 import sys
 import time
@@ -18,9 +19,6 @@ from bench.systems import DURABILITIES, Durability, Running, System
 
 __all__ = ["Case", "ComparedRow", "Sample", "Settings", "compare"]
 
-SECONDS_BETWEEN = 0.05
-"""For writing back and closing what the turn before left."""
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -30,6 +28,8 @@ class Settings:
     seconds: float
     bytes_max: int
     rounds: int
+    warm_up_s: float = 0
+    """Of work that does not count, for each system after its start."""
     peer: str | None = None
     peer_name: str = "peer"
 
@@ -79,6 +79,8 @@ class ComparedRow:
     samples: dict[str, list[Sample]]
     failures: dict[str, str] = field(default_factory=dict)
     """Why a system has no samples, or fewer."""
+    took_s: float = 0
+    """All rounds of all systems, with what goes around them."""
 
     def value(self, name: str) -> float:
         """The median of the rounds; NaN where there are none."""
@@ -108,11 +110,14 @@ YARDSTICK = "yardstick"
 
 
 def compare(
-    cases: Sequence[Case], systems: Sequence[System], settings: Settings
+    cases: Sequence[Case],
+    systems: Sequence[System],
+    settings: Settings,
+    warm_up: Callable[[Running, Settings], None],
 ) -> Iterator[ComparedRow | Running]:
     """Run the cases, those of one durability after those of the other.
 
-    Yields each system when it has started, then each row when it is done.
+    Yields each system when it has started and is warm, then each row when it is done.
     """
     for durability in DURABILITIES:
         wanted = [case for case in cases if case.durability == durability]
@@ -123,12 +128,14 @@ def compare(
             for system in systems:
                 one = stack.enter_context(system.start(settings.directory, durability))
                 running.append(one)
+                warm_up(one, settings)
                 yield one
             for case in wanted:
                 yield _row(case, running, settings)
 
 
 def _row(case: Case, running: Sequence[Running], settings: Settings) -> ComparedRow:
+    started = time.perf_counter()
     able = [one for one in running if one.family in case.families]
     row = ComparedRow(case, {one.name: [] for one in able})
     for number in range(case.rounds or settings.rounds):
@@ -138,12 +145,13 @@ def _row(case: Case, running: Sequence[Running], settings: Settings) -> Compared
             one = able[(number + turn) % len(able)]
             if one.name in row.failures:
                 continue
-            time.sleep(SECONDS_BETWEEN)
+            os.sync()  # nobody waits for the disk to take what another has left
             try:
                 row.samples[one.name].append(_with_cpu(case, one, settings))
             except Exception as error:  # noqa: BLE001 - one system's row must not end the run
                 row.failures[one.name] = f"{type(error).__name__}: {error}"
                 print(f"{case.what}: {one.name}: {row.failures[one.name]}", file=sys.stderr)
+    row.took_s = time.perf_counter() - started
     return row
 
 

@@ -27,7 +27,7 @@ __all__ = [
 RECEIVE_BYTES = 1 << 20
 BURST_BYTES = 16 * 1024
 """Small requests are handed to the socket together, half a window at most."""
-SILENCE_S_MAX = 60.0
+SILENCE_S_MAX = 20.0
 
 
 class Written(NamedTuple):

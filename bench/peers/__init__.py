@@ -8,6 +8,9 @@ from typing import Protocol
 
 from bench.peers.external import External
 from bench.peers.installed import NotInstalled
+from bench.peers.kafka import Kafka
+from bench.peers.nats import Nats
+from bench.peers.redis import Redis
 from bench.systems import System
 
 __all__ = ["PEERS", "External", "NotInstalled", "Peer"]
@@ -21,5 +24,5 @@ class Peer(System, Protocol):
         ...
 
 
-PEERS: dict[str, Peer] = {}
+PEERS: dict[str, Peer] = {"kafka": Kafka(), "nats": Nats(), "redis": Redis()}
 """By the names of the command line."""

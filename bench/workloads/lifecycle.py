@@ -38,6 +38,7 @@ def start(_: Settings) -> list[Case]:
             _idle,
             lower_is_better=True,
             aim="60",
+            rounds=1,
         ),
     ]
 
@@ -72,6 +73,7 @@ def memory(_: Settings) -> list[Case]:
             _connections,
             lower_is_better=True,
             aim="100",
+            rounds=1,
         ),
         Case(
             "memory",
@@ -80,6 +82,7 @@ def memory(_: Settings) -> list[Case]:
             "MB",
             _loaded,
             lower_is_better=True,
+            rounds=1,
         ),
     ]
 

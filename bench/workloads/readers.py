@@ -25,7 +25,8 @@ GROUPS = (1, 3, 10)
 FETCHED = Load(MB, KB, window=8)
 FOLLOWED = Load(64 * KB, KB, window=8)
 COLD_BYTES_MAX = 512 * MB
-WRITE_S_MAX = 60.0
+FILL_ROUNDS = 3
+"""What is read is written for so many times as long as a measurement takes, where that is slow."""
 
 
 def fetch(_: Settings) -> list[Case]:
@@ -38,7 +39,9 @@ def _fetch(running: Running, settings: Settings) -> Sample:
     with fresh_log(running) as log:
         with lanes_of(running.driver, log, FETCHED) as (lanes, request):
             bytes_max = _volume(settings, settings.bytes_max)
-            made = write(lanes, request, seconds=WRITE_S_MAX, bytes_max=bytes_max)
+            made = write(
+                lanes, request, seconds=FILL_ROUNDS * settings.seconds, bytes_max=bytes_max
+            )
         check_count(running, log, made.records)
         return _read(running, log, made.records)
 
@@ -121,7 +124,7 @@ def _catch_up(running: Running, settings: Settings) -> Sample:
     with fresh_log(running) as log:
         with lanes_of(running.driver, log, load) as (lanes, request):
             volume = _volume(settings, COLD_BYTES_MAX)
-            made = write(lanes, request, seconds=WRITE_S_MAX, bytes_max=volume)
+            made = write(lanes, request, seconds=FILL_ROUNDS * settings.seconds, bytes_max=volume)
         check_count(running, log, made.records)
         writer, reader = running.driver.writer(log), running.driver.reader(log)
         try:

@@ -76,11 +76,11 @@ def lanes_of(driver: Driver, log: str, load: Load) -> Iterator[tuple[list[Lane],
             writer = driver.writer(log)
             stack.callback(writer.close)
             writers.append(writer)
-        requests = load.requests(writers[0])
         window = load.window
         if driver.records_under_way_max:
             window = max(1, min(window, driver.records_under_way_max // load.records))
-        yield [Lane(writer, requests, window) for writer in writers], requests[0]
+        requests = [load.requests(writer) for writer in writers]
+        yield [Lane(*lane, window) for lane in zip(writers, requests, strict=True)], requests[0][0]
 
 
 def write_round(
