@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import random
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -216,3 +218,70 @@ def read_committed() -> Any:
                 values.append(message.value())
 
     return read
+
+
+class WorkersProcess(BrokerProcess):
+    """`headrace serve --workers N`: the supervisor, and the workers as its children."""
+
+    def __init__(self, data: Path, workers: int, *options: str) -> None:
+        super().__init__(data, "--workers", str(workers), *options)
+        self.port = _free_run(workers + 1)
+
+    def pids(self) -> list[int]:
+        """Of the workers that there are, by index."""
+        assert self.process is not None
+        found = {}
+        for pid in _children(self.process.pid):
+            with contextlib.suppress(OSError):  # it has ended just now
+                *_, last = Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+                index, _, count = last.partition("/")
+                if count:
+                    found[int(index)] = pid
+        return [found[index] for index in sorted(found)]
+
+    def kill_supervisor(self) -> None:
+        """SIGKILL for it alone."""
+        super().kill()
+
+    def kill(self) -> None:
+        """SIGKILL for all of them at once: what a lost machine leaves, but for its page cache."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGSTOP)  # it starts nobody again
+            for pid in self.pids():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        super().kill()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
+    except OSError:  # it has ended
+        return []
+
+
+def _free_run(length: int) -> int:
+    """The first of so many ports in a row that nobody uses, below those that are given away."""
+    while True:
+        first = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + length):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+
+
+@pytest.fixture
+def workers_process(tmp_path: Path) -> Iterator[Any]:
+    """Makes `WorkersProcess`es and leaves none behind: `workers_process(count, *options)`."""
+    made: list[WorkersProcess] = []
+
+    def make(count: int, *options: str, data: Path | None = None) -> WorkersProcess:
+        process = WorkersProcess(data or tmp_path / f"data{len(made)}", count, *options)
+        made.append(process)
+        return process.start()
+
+    yield make
+    for process in made:
+        process.kill()

@@ -250,3 +250,36 @@ def test_what_is_no_address_of_the_http_door_is_refused() -> None:
     message = refusal({}, {"HEADRACE_HTTP": "no"})
     assert message.startswith("HEADRACE_HTTP: expected HOST:PORT")
     assert message.endswith(', or off, got "no"')
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"workers": "0"}, '--workers: expected a number from 1 to 64, got "0"'),
+        ({"workers": "many"}, '--workers: expected a number from 1 to 64, got "many"'),
+        (
+            {"workers": "3", "kafka": "h:9000", "http": "h:9003"},
+            "--http: h:9003 is for HTTP of worker 0 and for Kafka clients of worker 2, too",
+        ),
+        (
+            {"workers": "3", "http": "h:9088", "grpc": "h:9090"},
+            "--grpc: h:9090 is for gRPC and for HTTP of worker 2, too",
+        ),
+        (
+            {"workers": "2", "kafka": "h:65534"},
+            "--kafka: Kafka clients of worker 1 would listen on port 65536, and 65535 is the last",
+        ),
+        (
+            {"workers": "2", "advertise": "h:65534"},
+            "--advertise: worker 1 would listen on port 65536, and 65535 is the last",
+        ),
+        ({"kafka": "h:9080", "http": "h:9080"}, "--http: h:9080 is for HTTP and for Kafka clients"),
+    ],
+)
+def test_each_door_of_each_worker_has_a_port_of_its_own(options: dict[str, str], told: str) -> None:
+    assert refusal(options, {}).startswith(told)
+
+
+def test_ports_that_are_free_ones_do_not_meet() -> None:
+    free = {"kafka": "h:0", "http": "h:0", "grpc": "h:0", "workers": "9"}
+    assert load(free, {}).workers == 9

@@ -39,6 +39,7 @@ from headrace.server.config_sources import (
     from_file,
     from_options,
 )
+from headrace.server.port_check import check_ports
 from headrace.server.settings import SECTIONS, SETTINGS, ConfigError
 from headrace.wire.errors import RequestError
 
@@ -73,6 +74,8 @@ class ServerConfig:
     """PEM file with certificate and chain; with it, and `grpc_key`, gRPC is served by TLS only."""
     grpc_key: str | None = None
     durability: Durability = "fsync"
+    workers: int = 1
+    """Processes that serve; each is a broker with a node id and a port of its own."""
     node_id: int = 1
     broker: Mapping[str, str] = field(default_factory=dict)
     """Kafka broker configs by Kafka's names, as text; those not named have their defaults."""
@@ -122,6 +125,7 @@ def load(options: Options, environment: Mapping[str, str]) -> ServerConfig:
             "cannot be told to connect to that; say what they can reach (--advertise HOST:PORT)"
         )
     _check_tls(config, values)
+    check_ports(config, values)
     return config
 
 

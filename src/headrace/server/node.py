@@ -6,15 +6,20 @@ handler, prints nothing and leaves the loop as it was.
 
 import contextlib
 import logging
+import socket
+from dataclasses import replace
 from functools import partial
 
 from headrace.broker.broker import Broker, BrokerOptions, OpenError
+from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.parts import CloseError, Parts
 from headrace.doors.http.listener import HttpListener
 from headrace.doors.http2.listener import GrpcListener
 from headrace.doors.kafka.listener import Limits, Listener
+from headrace.log.store import Share
 from headrace.server.config import Address, ServerConfig
 from headrace.server.grpc_door import GrpcDoor, TlsError
+from headrace.server.workers.part import WorkerPart
 
 __all__ = ["CloseError", "Node", "StartError"]
 
@@ -50,12 +55,12 @@ class Node:
         self._parts = parts
 
     @classmethod
-    async def start(cls, config: ServerConfig) -> "Node":
-        """Open the data directory and the ports; ready for clients on return. Raises StartError,
-        with nothing left open."""
+    async def start(cls, config: ServerConfig, part: WorkerPart | None = None) -> "Node":
+        """Open the data directory and the ports, or as one of several workers its `part` of them;
+        ready for clients on return. Raises StartError, with nothing left open."""
         parts = Parts()
         try:
-            return await cls._start(config, parts)
+            return await cls._start(config, part, parts)
         except BaseException as error:
             with contextlib.suppress(CloseError):  # which was logged, and is not why
                 await parts.close()
@@ -64,36 +69,34 @@ class Node:
             raise
 
     @classmethod
-    async def _start(cls, config: ServerConfig, parts: Parts) -> "Node":
-        broker = await Broker.open(
-            BrokerOptions(
-                data_dir=config.data_dir,
-                durability=config.durability,
-                node_id=config.node_id,
-                broker_configs=config.broker,
-                topic_configs=config.topic,
-            )
-        )
+    async def _start(cls, config: ServerConfig, part: WorkerPart | None, parts: Parts) -> "Node":
+        broker = await Broker.open(_broker_options(config, part))
         parts.add("the broker", broker.close)
         kafka = Listener(broker, _limits(broker))
         http = HttpListener(broker) if config.http is not None else None
         http_address = None
-        grpc = _grpc_door(config, broker)
+        grpc = None if part is not None and part.grpc_fd < 0 else _grpc_door(config, broker)
         grpc_address = None
         if http is not None:
             parts.add("the HTTP door", http.close)
         if grpc is not None:
             parts.add("the gRPC door", grpc.close)
         parts.add("the Kafka door", partial(_close_kafka, kafka, http))
-        address = await _bind(kafka, config.kafka, "")
+        if part is None:
+            address = await _bind(kafka, config.kafka, "")
+            broker.advertise(config.advertised(address.port))
+        else:
+            kafka.listen_on(socket.socket(fileno=part.shared_fd))
+            address = Address(*kafka.listen_on(socket.socket(fileno=part.kafka_fd)))
+            broker.advertise(*part.advertised)
         if http is not None and config.http is not None:
             advice = "; set --http to another address, or to off"
-            http_address = await _bind(http, config.http, advice)
+            http_address = await _listen(http, config.http, part.http_fd if part else None, advice)
         if grpc is not None and config.grpc is not None:
             advice = "; set --grpc to another address, or to off"
-            grpc_address = await _bind(grpc.listener, config.grpc, advice)
-        advertised = config.advertised(address.port)
-        broker.advertise((advertised.host, advertised.port))
+            grpc_address = await _listen(
+                grpc.listener, config.grpc, part.grpc_fd if part else None, advice
+            )
         kafka.open()
         if grpc is not None:
             await grpc.open()
@@ -130,6 +133,32 @@ def _grpc_door(config: ServerConfig, broker: Broker) -> GrpcDoor | None:
         return GrpcDoor(config, broker)
     except TlsError as error:
         raise StartError(str(error)) from error
+
+
+def _broker_options(config: ServerConfig, part: WorkerPart | None) -> BrokerOptions:
+    options = BrokerOptions(
+        data_dir=config.data_dir,
+        durability=config.durability,
+        node_id=config.node_id,
+        broker_configs=config.broker,
+        topic_configs=config.topic,
+    )
+    if part is None:
+        return options
+    return replace(
+        options,
+        ownership=Ownership(part.index, part.count, config.node_id),
+        share=Share(part.own_dir, part.lock_fd),
+    )
+
+
+async def _listen(
+    door: HttpListener | GrpcListener, address: Address, inherited_fd: int | None, advice: str
+) -> Address:
+    """On the socket that was inherited, or a new one; as `_bind`."""
+    if inherited_fd is None:
+        return await _bind(door, address, advice)
+    return Address(*await door.listen_on(socket.socket(fileno=inherited_fd)))
 
 
 async def _bind(

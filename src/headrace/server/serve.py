@@ -22,7 +22,7 @@ from headrace.server.config import ServerConfig
 from headrace.server.node import CloseError, Node, StartError
 from headrace.server.standard_streams import say
 
-__all__ = ["run"]
+__all__ = ["failed", "log_to_stderr", "prepare_process", "run", "runner"]
 
 log = logging.getLogger("headrace")
 
@@ -33,19 +33,33 @@ SWITCH_INTERVAL_S: Final = 0.0005
 
 def run(config: ServerConfig) -> int:
     """Serve until a signal; returns the process's exit status."""
+    config = replace(config, data_dir=os.path.abspath(config.data_dir))
+    if config.workers > 1:
+        from headrace.server.workers.serve import run_workers
+
+        return run_workers(config)
+    prepare_process()
+    return runner()(_serve(config))
+
+
+def log_to_stderr(who: str = "") -> None:
+    """What happens is told on standard error, by `who`."""
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        format=f"%(asctime)s {who}%(levelname)s %(name)s %(message)s",
     )
+
+
+def prepare_process(who: str = "") -> None:
+    """Let this process be a broker."""
+    log_to_stderr(who)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     _raise_file_limit()
     _keep_what_is_loaded()
-    config = replace(config, data_dir=os.path.abspath(config.data_dir))
-    return _runner()(_serve(config))
 
 
-def _runner() -> Callable[[Coroutine[Any, Any, int]], int]:
+def runner() -> Callable[[Coroutine[Any, Any, int]], int]:
     """uvloop's loop where it is installed, asyncio's own elsewhere."""
     try:
         import uvloop
@@ -82,7 +96,7 @@ async def _serve(config: ServerConfig) -> int:
     try:
         node = await Node.start(config)
     except StartError as error:
-        return _failed(str(error))
+        return failed(str(error))
     status = 0
     try:
         say(
@@ -92,7 +106,7 @@ async def _serve(config: ServerConfig) -> int:
         await stopping.wait()
         log.info("stopping: draining connections")
     except OSError as error:
-        status = _failed(f"cannot write to standard output: {error.strerror or error}")
+        status = failed(f"cannot write to standard output: {error.strerror or error}")
     finally:
         status = await _stop(node) or status
     return status
@@ -102,12 +116,12 @@ async def _stop(node: Node) -> int:
     try:
         await node.stop()
     except CloseError as error:
-        return _failed(f"not stopped cleanly: {error}")
+        return failed(f"not stopped cleanly: {error}")
     log.info("stopped cleanly")
     return 0
 
 
-def _failed(why: str) -> int:
+def failed(why: str) -> int:
     """Say it in one line; returns the process's exit status."""
     print(f"headrace: {why}", file=sys.stderr, flush=True)
     return 1

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from headrace.broker.cluster.ownership import WORKERS_MAX
 from headrace.server.address import Address
 
 __all__ = ["SECTIONS", "SETTINGS", "ConfigError", "Setting", "suggest"]
@@ -55,6 +56,12 @@ def _read_durability(text: str) -> str:
     if text not in ("fsync", "os"):
         raise ValueError('"fsync" or "os"')
     return text
+
+
+def _read_workers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= WORKERS_MAX):
+        raise ValueError(f"a number from 1 to {WORKERS_MAX}")
+    return int(text)
 
 
 def _read_door(text: str) -> Address | None:
@@ -129,6 +136,13 @@ SETTINGS: Final = (
         "fsync|os",
         _read_durability,
         "fsync: acknowledged means synced to disk (default); os: left to the page cache",
+    ),
+    Setting(
+        "workers",
+        "workers",
+        "N",
+        _read_workers,
+        "serve with N processes, on ports that follow those named here (default 1)",
     ),
 )
 

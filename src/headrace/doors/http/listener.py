@@ -60,14 +60,18 @@ class HttpListener:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(found[0][4])
-            self._server = await loop.create_server(
-                lambda: HttpConnection(self, self.routes.answer, self.routes.bodies),
-                sock=listening,
-                start_serving=False,
-            )
+            return await self.listen_on(listening)
         except OSError:
             listening.close()
             raise
+
+    async def listen_on(self, listening: socket.socket) -> tuple[str, int]:
+        """Take over a socket that is bound; its address. Raises OSError."""
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: HttpConnection(self, self.routes.answer, self.routes.bodies),
+            sock=listening,
+            start_serving=False,
+        )
         bound = listening.getsockname()
         return bound[0], bound[1]
 

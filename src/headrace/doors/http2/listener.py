@@ -74,17 +74,21 @@ class GrpcListener:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(found[0][4])
-            self._server = await self.loop.create_server(
-                self._welcome,
-                sock=listening,
-                backlog=BACKLOG,
-                ssl=self._tls,
-                ssl_handshake_timeout=self.limits.handshake_s if self._tls else None,
-                start_serving=False,
-            )
+            return await self.listen_on(listening)
         except OSError:
             listening.close()
             raise
+
+    async def listen_on(self, listening: socket.socket) -> tuple[str, int]:
+        """Take over a socket that is bound; its address. Raises OSError."""
+        self._server = await self.loop.create_server(
+            self._welcome,
+            sock=listening,
+            backlog=BACKLOG,
+            ssl=self._tls,
+            ssl_handshake_timeout=self.limits.handshake_s if self._tls else None,
+            start_serving=False,
+        )
         bound = listening.getsockname()
         return bound[0], bound[1]
 
