@@ -270,7 +270,6 @@ class Broker:
         if links is not None:
             answering = Answering(broker, options.links_dir)
             parts.add("the answers to other workers", answering.close)
-            links.when_linked(broker._take_up_all)
             await answering.open()
         return broker
 
@@ -293,18 +292,6 @@ class Broker:
             await self.group_configs.reload()
         else:
             await self._reload_kept()
-
-    def _take_up_all(self) -> None:
-        """A worker is linked, perhaps anew: what it told meanwhile was not heard."""
-
-        async def take_up(change: Change) -> None:
-            try:
-                await self.take_up(change)
-            except RequestError as error:
-                log.warning("changed %s cannot be taken up now: %s", change.name, error.message)
-
-        for change in Change:
-            self.changes.start(take_up(change))
 
     async def _load_kept(self) -> None:
         """Which transactions other workers keep. Raises RequestError."""

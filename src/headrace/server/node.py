@@ -149,6 +149,7 @@ def _broker_options(config: ServerConfig, part: WorkerPart | None) -> BrokerOpti
         options,
         ownership=Ownership(part.index, part.count, config.node_id),
         share=Share(part.own_dir, part.lock_fd),
+        links_dir=part.links_dir,
     )
 
 

@@ -7,11 +7,11 @@ What must not enter: sockets (`headrace.links`), what the others do with what th
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
+from headrace.broker.changes import Changes
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Change
 from headrace.broker.cluster.remote_appends import RemoteAppends, Room
@@ -68,16 +68,12 @@ class Links:
             other: Link(socket_path(directory, other), ownership.index, other)
             for other in ownership.others
         }
+        self._telling = Changes()
         self._room = Room()
         self._appends: dict[_Place, RemoteAppends] = {}
         """Of the partitions to which something is on its way."""
         for other, link in self._links.items():
             link.when_up(partial(self._linked, other))
-
-    def when_linked(self, watcher: Callable[[], None]) -> None:
-        """Call `watcher` whenever a worker is linked, also anew; it must not raise."""
-        for link in self._links.values():
-            link.when_up(watcher)
 
     def start(self) -> None:
         for link in self._links.values():
@@ -90,6 +86,7 @@ class Links:
         gone = RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the broker is closing")
         for appends in list(self._appends.values()):
             appends.give_up(gone)
+        await self._telling.wait()
 
     # What `Peers` says
 
@@ -99,11 +96,15 @@ class Links:
     async def tell(self, change: Change) -> None:
         await asyncio.gather(*(self._tell(link, change) for link in self._links.values()))
 
+    async def _tell_all(self, link: Link) -> None:
+        for change in Change:
+            await self._tell(link, change)
+
     async def _tell(self, link: Link, change: Change) -> None:
         try:
             await link.ask(Ask.TELL, pack(Tell(change)), TELL_S_MAX)
         except LinkDown:
-            """It takes everything up when it is linked again."""
+            """It is told to take up everything when it is linked again."""
         except RequestError as error:
             log.warning("worker %d did not take up changed %s: %s", link.peer, change.name, error)
 
@@ -164,6 +165,8 @@ class Links:
         self._appends.pop(place, None)
 
     def _linked(self, owner: int) -> None:
+        # What was changed while it could not be told: it looks at everything.
+        self._telling.start(self._tell_all(self._links[owner]))
         for (of, _, _), appends in list(self._appends.items()):
             if of == owner:
                 appends.linked()
