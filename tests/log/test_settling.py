@@ -9,7 +9,7 @@ import pytest
 
 from headrace.log import settling
 from headrace.log.marks import Mark, encode_marks, read_marks
-from headrace.log.settling import divide, remove_orphans, settle
+from headrace.log.settling import divide, settle
 from headrace.log.store import LogStore, Share, lock_directory
 
 A, B = UUID(int=1), UUID(int=2)
@@ -183,11 +183,3 @@ def test_a_crash_between_any_two_steps_neither_loses_marks_nor_claims_to_be_clea
         else:
             pytest.fail("it takes more steps than were tried")
         assert dies_at > 10
-
-
-def test_what_belongs_to_no_topic_is_removed_and_nothing_else(tmp_path: Path):
-    for name in (A.hex, B.hex, f"{UUID(int=3).hex}.deleted", "lost+found", "notes.deleted"):
-        (tmp_path / name / "0").mkdir(parents=True)
-    remove_orphans(str(tmp_path), {A})
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {A.hex, "lost+found", "notes.deleted"}

@@ -34,6 +34,7 @@ from headrace.broker.group_settings import broker_settings, settings_of
 from headrace.broker.housekeeping import keep_house
 from headrace.broker.load import PartitionLoads
 from headrace.broker.load_watch import LoadWatch
+from headrace.broker.orphans import check_catalog_is_there
 from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
@@ -53,7 +54,7 @@ from headrace.broker.transaction_end import (
 from headrace.broker.transaction_entry import TransactionEntries
 from headrace.broker.transaction_rows import record_of
 from headrace.broker.transactional_append import TransactionalAppends
-from headrace.catalog.catalog import CATALOG_NAME, Catalog
+from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.groups.topics_image import NO_TOPICS, TopicFacts, TopicsImage
 from headrace.log.store import DataDirectoryInUse, LogStore, Share
@@ -213,11 +214,7 @@ class Broker:
             share=options.share,
         )
         parts.add("the logs", store.close)
-        if not Catalog.is_there(options.data_dir) and any(map(store.holds_data, store.topic_ids())):
-            raise CatalogError(
-                f"there are topics in {options.data_dir} and no catalog: put {CATALOG_NAME} back, "
-                "or take the directory topics away to begin anew"
-            )
+        check_catalog_is_there(store, options.data_dir)
         is_shared = options.share is not None
         catalog = await Catalog.open(options.data_dir, stats.catalog_commit, is_shared=is_shared)
         parts.add("the catalog", catalog.close)

@@ -14,7 +14,7 @@ from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Peers
 from headrace.broker.cluster.remote_log import RemoteLog
 from headrace.broker.offline_log import OfflineLog
-from headrace.catalog.schema import CatalogError
+from headrace.broker.orphans import orphans
 from headrace.catalog.topics import TopicRow
 from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog
 from headrace.wire.errors import ErrorCode, RequestError
@@ -61,23 +61,9 @@ class TopicLogs:
         Files with records of a topic that was not `deleted` are left alone: it is the catalog
         that has lost something then. Raises CatalogError if it has lost all.
         """
-        on_disk = self._store.topic_ids()
-        lost = {each for each in on_disk - known - deleted if self._store.holds_data(each)}
-        if lost and not known:
-            raise CatalogError(
-                f"the catalog knows no topic, and there are records of {len(lost)}: put back the "
-                "catalog.db that belongs to them, or take the directory topics away to begin anew"
-            )
-        for each in lost:
-            _log.error(
-                "there are records of topic id %s, which the catalog does not know and never "
-                "deleted: they are left alone; remove the directory if they are not wanted",
-                each.hex,
-            )
-        for orphan in on_disk - known - lost:
-            _log.info("removing the files of topic id %s, which does not exist", orphan.hex)
+        for orphan in orphans(self._store, known, deleted):
             await self.remove(orphan, "(unknown)")
-        return on_disk & known
+        return self._store.topic_ids() & known
 
     def gone(self, deleted: set[UUID]) -> set[UUID]:
         """Those of `deleted` topics that have no files."""

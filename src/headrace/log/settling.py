@@ -17,28 +17,21 @@ Called while nobody else uses the directory (`store.lock_directory`). What must 
 serves which partition; the catalog.
 """
 
-import logging
 import os
-import re
 from typing import Final
-from uuid import UUID
 
 from headrace.log import disk
 from headrace.log.checkpoint import remove_if_there, write_durably
 from headrace.log.marks import MARKS_NAME, Key, Mark, encode_marks, read_marks
 from headrace.log.segment import DELETED_SUFFIX
 
-__all__ = ["CLEAN_NAME", "WORKERS_NAME", "divide", "remove_orphans", "settle"]
+__all__ = ["CLEAN_NAME", "WORKERS_NAME", "divide", "settle"]
 
 CLEAN_NAME: Final = "headrace.clean"
 WORKERS_NAME: Final = "workers"
 
 _NEW: Final = f"{WORKERS_NAME}.new"
 _GONE: Final = f"{WORKERS_NAME}{DELETED_SUFFIX}"
-
-_TOPIC_NAME: Final = re.compile("[0-9a-f]{32}")
-
-_log = logging.getLogger(__name__)
 
 
 def settle(directory: str) -> None:
@@ -87,19 +80,3 @@ def divide(directory: str, count: int) -> list[str]:
         remove_if_there(clean)
         disk.fsync_directory(directory)
     return [os.path.join(workers, str(index)) for index in range(count)]
-
-
-def remove_orphans(topics: str, known: set[UUID]) -> None:
-    """Remove from the directory of topics those that are not known, and what is left of some that
-    were being removed. Raises OSError."""
-    names = {topic_id.hex for topic_id in known}
-    for name in disk.list_names(topics):
-        if name in names or not _TOPIC_NAME.fullmatch(name.removesuffix(DELETED_SUFFIX)):
-            continue
-        _log.info("removing %s, which belongs to no topic", os.path.join(topics, name))
-        path = os.path.join(topics, name)
-        if not name.endswith(DELETED_SUFFIX):
-            path, before = path + DELETED_SUFFIX, path
-            disk.rename(before, path)
-            disk.fsync_directory(topics)
-        disk.remove_tree(path)

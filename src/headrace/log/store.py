@@ -19,7 +19,6 @@ import contextlib
 import errno
 import logging
 import os
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Literal, NamedTuple
@@ -33,16 +32,14 @@ from headrace.log.local import LocalLog
 from headrace.log.marks import Mark, Marks
 from headrace.log.recovery import Recovered, recover
 from headrace.log.resources import Resources
-from headrace.log.segment import DELETED_SUFFIX, LOG_SUFFIX
 from headrace.log.settling import CLEAN_NAME, settle
+from headrace.log.topic_files import TOPICS_NAME, TopicFiles
 
-__all__ = ["TOPICS_NAME", "DataDirectoryInUse", "LogStore", "Share", "lock_directory"]
+__all__ = ["TOPICS_NAME", "DataDirectoryInUse", "LogStore", "Share", "lock_directory", "make_data_directory"]
 
 LOCK_NAME: Final = "headrace.lock"
-TOPICS_NAME: Final = "topics"
 
 _PID_BYTES_MAX: Final = 20
-_TOPIC_NAME: Final = re.compile("[0-9a-f]{32}")
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +83,7 @@ class LogStore:
         self._own = own
         self.was_clean = was_clean
         """Whether the process before this one closed every log of its own."""
-        self._topics = os.path.join(directory, TOPICS_NAME)
+        self._files = TopicFiles(directory)
         self._lock = lock
         self._resources = resources
         self._marks = marks
@@ -108,7 +105,7 @@ class LogStore:
         """Take the data directory, created if need be, or a `share` of it; `report` hears on the
         loop of every round of group commit. Raises DataDirectoryInUse, OSError."""
         directory = os.path.abspath(directory)
-        _make_directories(directory)
+        make_data_directory(directory)
         with contextlib.ExitStack() as undo:
             if share is None:
                 lock = lock_directory(directory)
@@ -136,7 +133,7 @@ class LogStore:
     ) -> PartitionLog:
         """Create the partition's log, or recover it. Raises CorruptLogError, also when it
         `must_exist` and its directory does not, and OSError."""
-        topic_directory = os.path.join(self._topics, topic_id.hex)
+        topic_directory = os.path.join(self._files.path, topic_id.hex)
         directory = os.path.join(topic_directory, str(partition))
         mark = self._marks.of(topic_id, partition)
 
@@ -158,7 +155,7 @@ class LogStore:
         except BaseException:
             self._is_whole = False
             raise
-        new = (directory, topic_directory, self._topics) if is_new or not self.was_clean else ()
+        new = (directory, topic_directory, self._files.path) if is_new or not self.was_clean else ()
         active = recovered.segments[-1]
         end = Mark(active.base_offset, active.size_bytes)
         if mark.found < end:
@@ -171,22 +168,22 @@ class LogStore:
 
     async def make_directory(self, topic_id: UUID, partition: int) -> None:
         """Make room for a log that another process will open. Raises OSError."""
-        path = os.path.join(self._topics, topic_id.hex, str(partition))
+        path = os.path.join(self._files.path, topic_id.hex, str(partition))
         await self._resources.tend(partial(disk.make_directories, path, exist_ok=True))
 
     async def sync_topic(self, topic_id: UUID) -> None:
         """Make it durable that the topic's directories exist. Raises OSError."""
 
         def sync() -> None:
-            disk.fsync_directory(os.path.join(self._topics, topic_id.hex))
-            disk.fsync_directory(self._topics)
+            disk.fsync_directory(os.path.join(self._files.path, topic_id.hex))
+            disk.fsync_directory(self._files.path)
 
         await self._resources.tend(sync)
 
     async def delete_topic(self, topic_id: UUID) -> None:
         """Remove the topic's files; its logs refuse every call from now on. Raises OSError."""
         await self.discard_topic(topic_id)
-        await self._resources.tend(_remove_tree, os.path.join(self._topics, topic_id.hex))
+        await self._resources.tend(self._files.remove, topic_id)
 
     async def discard_topic(self, topic_id: UUID) -> None:
         """The same for a topic whose files somebody else removes. Raises OSError."""
@@ -196,19 +193,11 @@ class LogStore:
 
     def topic_ids(self) -> set[UUID]:
         """The topics on the disk."""
-        names = disk.list_names(self._topics)
-        return {UUID(hex=name) for name in names if _TOPIC_NAME.fullmatch(name)}
+        return self._files.topic_ids()
 
     def holds_data(self, topic_id: UUID) -> bool:
         """Whether there are bytes in any segment of the topic. Raises OSError."""
-        topic = os.path.join(self._topics, topic_id.hex)
-        partitions = [os.path.join(topic, name) for name in disk.list_names(topic)]
-        return any(
-            name.endswith(LOG_SUFFIX) and disk.size_of(os.path.join(partition, name))
-            for partition in partitions
-            if disk.is_directory(partition)
-            for name in disk.list_names(partition)
-        )
+        return self._files.holds_data(topic_id)
 
     def volume_bytes(self) -> int:
         """The size of the volume that the directory is on."""
@@ -236,10 +225,8 @@ class LogStore:
 
     def _remove_leftovers(self) -> None:
         """What is left of topics that were being deleted goes now, in a thread."""
-        for name in disk.list_names(self._topics):
-            if name.endswith(DELETED_SUFFIX):
-                path = os.path.join(self._topics, name)
-                self._resources.tend_soon(partial(disk.remove_tree, path, ignore_errors=True))
+        for path in self._files.leftovers():
+            self._resources.tend_soon(partial(disk.remove_tree, path, ignore_errors=True))
 
     def _leave(self, is_clean: bool) -> None:
         with contextlib.ExitStack() as leaving:
@@ -274,7 +261,7 @@ def lock_directory(directory: str) -> int:
     return fd
 
 
-def _make_directories(directory: str) -> None:
+def make_data_directory(directory: str) -> None:
     """Make what there is not of the data directory, and its name durable: a power cut would take
     all that is below it. Also when it is there, since the process that made it may have been
     killed before it came to that. Raises OSError."""
@@ -295,13 +282,3 @@ def _take_clean_marker(directory: str) -> bool:
     remove_if_there(path)
     disk.fsync_directory(directory)
     return True
-
-
-def _remove_tree(path: str) -> None:
-    doomed = path + DELETED_SUFFIX
-    try:
-        disk.rename(path, doomed)
-    except FileNotFoundError:
-        return
-    disk.fsync_directory(os.path.dirname(path))
-    disk.remove_tree(doomed)

@@ -67,6 +67,9 @@ class Owner:
         assert change is Change.TOPICS
         self.caught_up += 1
 
+    async def _take_up(self, _: Change) -> None:
+        """There is nothing else that could have changed."""
+
     async def start(self) -> None:
         self.answering = Flaky(self._broker, self._directory)
         await self.answering.open()

@@ -69,6 +69,7 @@ class Links:
             for other in ownership.others
         }
         self._telling = Changes()
+        self._is_closed = False
         self._room = Room()
         self._appends: dict[_Place, RemoteAppends] = {}
         """Of the partitions to which something is on its way."""
@@ -81,6 +82,7 @@ class Links:
 
     async def close(self) -> None:
         """What is on its way is given up. Idempotent."""
+        self._is_closed = True
         for link in self._links.values():
             await link.close()
         gone = RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the broker is closing")
@@ -106,6 +108,8 @@ class Links:
         except LinkDown:
             """It is told to take up everything when it is linked again."""
         except RequestError as error:
+            if self._is_closed:
+                return
             log.warning("worker %d did not take up changed %s: %s", link.peer, change.name, error)
 
     def append(

@@ -4,20 +4,19 @@ The lock and the catalog stay open here for as long as any worker may run. With 
 its write-ahead log, so that a worker that comes back joins it. What must not enter: processes.
 """
 
-import contextlib
 import os
 import shutil
-import sqlite3
 import tempfile
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from typing import Final, Self
-from uuid import UUID
 
-from headrace.catalog.catalog import CATALOG_NAME
-from headrace.catalog.connecting import connect, disconnect
+from headrace.broker.orphans import check_catalog_is_there, orphans
+from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
-from headrace.log.settling import divide, remove_orphans, settle
-from headrace.log.store import TOPICS_NAME, DataDirectoryInUse, lock_directory
+from headrace.log.settling import divide, settle
+from headrace.log.store import DataDirectoryInUse, lock_directory, make_data_directory
+from headrace.log.topic_files import TopicFiles
+from headrace.wire.errors import RequestError
 
 __all__ = ["DirectoryError", "SharedDirectory"]
 
@@ -30,43 +29,61 @@ class DirectoryError(Exception):
 
 
 class SharedDirectory:
-    """A context manager; at its end no worker may run any more."""
+    """Made by `open`; at the end of it as an async context no worker may run any more."""
 
-    def __init__(self, path: str, workers: int) -> None:
-        """Raises DirectoryError."""
+    def __init__(self, path: str) -> None:
         self.path = path
-        topics = os.path.join(path, TOPICS_NAME)
-        try:
-            with ExitStack() as undo:
-                os.makedirs(topics, exist_ok=True)
-                self.lock_fd = lock_directory(path)
-                undo.callback(os.close, self.lock_fd)
-                settle(path)
-                catalog = connect(os.path.join(path, CATALOG_NAME))
-                undo.callback(disconnect, catalog)
-                rows = catalog.connection.execute("SELECT id FROM topics").fetchall()
-                remove_orphans(topics, {UUID(hex=topic_id) for (topic_id,) in rows})
-                self.own_dirs = divide(path, workers)
-                self.links_dir = _make_links_dir()
-                undo.callback(shutil.rmtree, self.links_dir, ignore_errors=True)
-                self._undo = undo.pop_all()
-        except (DataDirectoryInUse, CatalogError) as error:
-            raise DirectoryError(str(error)) from error
-        except (OSError, sqlite3.Error) as error:
-            why = getattr(error, "strerror", None) or error
-            raise DirectoryError(f"the data directory {path} cannot be used: {why}") from error
+        self.lock_fd = -1
+        self.own_dirs: list[str] = []
+        self.links_dir = ""
+        self._undo = AsyncExitStack()
 
-    def __enter__(self) -> Self:
+    @classmethod
+    async def open(cls, path: str, workers: int) -> Self:
+        """Raises DirectoryError."""
+        directory = cls(path)
+        try:
+            async with AsyncExitStack() as undo:
+                directory._undo = undo
+                await directory._open(workers)
+                directory._undo = undo.pop_all()
+        except (DataDirectoryInUse, CatalogError, RequestError) as error:
+            raise DirectoryError(str(error)) from error
+        except OSError as error:
+            why = error.strerror or error
+            raise DirectoryError(f"the data directory {path} cannot be used: {why}") from error
+        return directory
+
+    async def _open(self, workers: int) -> None:
+        files = TopicFiles(self.path)
+        make_data_directory(self.path)
+        self.lock_fd = lock_directory(self.path)
+        self._undo.callback(os.close, self.lock_fd)
+        settle(self.path)
+        check_catalog_is_there(files, self.path)
+        catalog = await Catalog.open(self.path)
+        self._undo.push_async_callback(catalog.close)
+        for leftover in files.leftovers():
+            shutil.rmtree(leftover)
+        known = {row.id for row in await catalog.topics.load_all()}
+        deleted = await catalog.topics.deleted()
+        for orphan in orphans(files, known, deleted):
+            files.remove(orphan)
+        await catalog.topics.files_are_gone(deleted - files.topic_ids())
+        self.own_dirs = divide(self.path, workers)
+        self.links_dir = _make_links_dir()
+        self._undo.callback(shutil.rmtree, self.links_dir, ignore_errors=True)
+
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Leave it as one process does. Raises DirectoryError."""
-        lock = contextlib.closing(self._undo)
-        with lock:
-            try:
+        try:
+            async with self._undo:
                 settle(self.path)
-            except OSError as error:
-                raise DirectoryError(f"{self.path} was not left in order: {error}") from error
+        except (OSError, CatalogError) as error:
+            raise DirectoryError(f"{self.path} was not left in order: {error}") from error
 
 
 def _make_links_dir() -> str:

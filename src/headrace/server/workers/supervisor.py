@@ -43,9 +43,10 @@ async def supervise(config: ServerConfig) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
-        with Ports(config) as ports, SharedDirectory(config.data_dir, config.workers) as directory:
-            parts = [_part(config, ports, directory, index) for index in range(config.workers)]
-            return await Supervisor(parts, stopping).run(_ready_line(config, ports))
+        with Ports(config) as ports:
+            async with await SharedDirectory.open(config.data_dir, config.workers) as directory:
+                parts = [_part(config, ports, directory, index) for index in range(config.workers)]
+                return await Supervisor(parts, stopping).run(_ready_line(config, ports))
     except (PortInUse, DirectoryError) as error:
         raise CannotServe(str(error)) from error
 
