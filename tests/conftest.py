@@ -227,6 +227,11 @@ class WorkersProcess(BrokerProcess):
         super().__init__(data, "--workers", str(workers), *options)
         self.port = _free_run(workers + 1)
 
+    def start(self, timeout_s: float = 45.0) -> "WorkersProcess":
+        """It is as many starts as there are workers, and one more."""
+        super().start(timeout_s)
+        return self
+
     def pids(self) -> list[int]:
         """Of the workers that there are, by index."""
         assert self.process is not None
