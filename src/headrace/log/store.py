@@ -35,7 +35,14 @@ from headrace.log.resources import Resources
 from headrace.log.settling import CLEAN_NAME, settle
 from headrace.log.topic_files import TOPICS_NAME, TopicFiles
 
-__all__ = ["TOPICS_NAME", "DataDirectoryInUse", "LogStore", "Share", "lock_directory", "make_data_directory"]
+__all__ = [
+    "TOPICS_NAME",
+    "DataDirectoryInUse",
+    "LogStore",
+    "Share",
+    "lock_directory",
+    "make_data_directory",
+]
 
 LOCK_NAME: Final = "headrace.lock"
 
