@@ -13,7 +13,7 @@ from headrace.log.contract import LogConfig
 from headrace.log.producers import EXPIRY_MS
 from headrace.log.recovery import recover
 from headrace.wire.batch import peek
-from headrace.wire.errors import ErrorCode
+from headrace.wire.errors import ErrorCode, RequestError
 
 DAY_MS = 24 * 3600 * 1000
 NOW_MS = 100 * DAY_MS
@@ -98,6 +98,25 @@ def test_idle_producers_are_forgotten(lab):
         assert log.producers() == []
 
     lab.run(scenario)
+
+
+def test_a_clock_that_was_wrong_makes_no_producer_forgotten_after_a_start(lab):
+    now_ms = 1_800_000_000_000
+    for years in (-10, 10):
+        lab.clock = lambda wrong=now_ms + years * 365 * 86_400_000: wrong
+        producer = 20 + years
+        lab.run(lambda log, producer=producer: lab.put(log, lab.batch(producer=(producer, 0, 0))))
+    lab.clock = lambda: now_ms
+
+    async def retry(log):
+        for producer in (10, 30):
+            await log.tidy(now_ms + 1000)
+            with pytest.raises(RequestError) as gap:
+                await lab.put(log, lab.batch(producer=(producer, 0, 5)))
+            assert gap.value.code is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+        return len(log.producer_table)
+
+    assert lab.run(retry) == 2
 
 
 def test_an_idle_log_gets_its_checkpoint_and_gives_back_its_descriptor(any_lab, tmp_path):

@@ -39,6 +39,8 @@ PRODUCERS_MAX: Final = 10_000
 """Producers remembered a partition; beyond it those idle longest are forgotten first."""
 EXPIRY_MS: Final = 24 * 3600 * 1000
 """A producer idle for so long is forgotten (Kafka: producer.id.expiration.ms)."""
+GRACE_MS: Final = 3600 * 1000
+"""How long after a start no producer is forgotten, whatever the clock said before it."""
 
 _FORGOTTEN_AT_ONCE: Final = PRODUCERS_MAX // 16
 _SEQUENCE_MASK: Final = 0x7FFF_FFFF
@@ -198,6 +200,14 @@ class ProducerTable:
             stamped = header.attributes & ATTRIBUTE_LOG_APPEND_TIME
             append_time_ms = header.max_timestamp if stamped else -1
             self.record(header, header.base_offset, append_time_ms, now_ms)
+
+    def restored(self, now_ms: int) -> None:
+        """After a start. When a producer was seen last may have been told by a clock that was
+        wrong then: it may be in the future, or so long ago that a producer that is at work would
+        be forgotten, and with it which batches it may send again."""
+        earliest_ms = now_ms - EXPIRY_MS + GRACE_MS
+        for producer in self._producers.values():
+            producer.last_seen_ms = min(max(producer.last_seen_ms, earliest_ms), now_ms)
 
     def forget_idle(self, now_ms: int) -> int:
         """Forget producers idle for EXPIRY_MS without an open transaction; returns how many."""

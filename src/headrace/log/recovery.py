@@ -67,6 +67,7 @@ def recover(
 ) -> Recovered:
     """Read the partition in `directory`, cut a torn tail. Raises CorruptLogError, OSError."""
     checkpoint = _read_checkpoint(os.path.join(directory, CHECKPOINT_NAME))
+    checkpoint.producers.restored(now_ms)
     clean_until = finish_interrupted(directory, checkpoint).clean_until
     sizes, deleted = _segment_sizes(directory)
     known = _listed_segments(directory, checkpoint, sizes, deleted)
