@@ -246,6 +246,48 @@ def test_a_new_producer_waits_for_the_end_of_what_was_left_open(with_world):
     with_world(body)
 
 
+def test_no_jump_of_the_calendar_ends_a_transaction_or_keeps_it_open():
+    async def scenario() -> None:
+        world = World()
+        steady_ms = 0
+        world.now_ms = year_ms = 365 * 86_400_000
+        coordinator = world.coordinator(steady_ms=lambda: steady_ms)
+        await coordinator.start()
+        await begun(coordinator)
+        for jumped_ms in (2 * year_ms, 0):
+            world.now_ms = jumped_ms
+            await coordinator.abort_overdue()
+            assert not world.ended
+        steady_ms = 1000
+        await coordinator.abort_overdue()
+        await coordinator.init("x", Init(1000))
+        assert world.ended == [("x", State.PREPARE_ABORT, 1)]
+        await coordinator.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_what_was_begun_under_a_clock_that_was_ahead_takes_no_longer_after_a_start():
+    async def scenario() -> None:
+        world = World()
+        world.now_ms = 10**12
+        before = world.coordinator()
+        await before.start()
+        await begun(before)
+        await before.close()
+        world.now_ms, steady_ms = 0, 0
+        coordinator = world.coordinator(steady_ms=lambda: steady_ms)
+        await coordinator.start()
+        await coordinator.abort_overdue()
+        assert not world.ended
+        steady_ms = 1000
+        await coordinator.abort_overdue()
+        assert coordinator.stats.timeouts == 1
+        await coordinator.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
 def test_a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced(with_world):
     async def body(world, coordinator):
         producer = await begun(coordinator)

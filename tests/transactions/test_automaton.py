@@ -179,8 +179,8 @@ def test_a_timeout_in_the_last_epoch_leads_to_a_fresh_id():
 
 def test_time_is_up_only_for_what_is_ongoing():
     ongoing = record(State.ONGOING)
-    assert not automaton.is_overdue(ongoing, 60_000)
-    assert automaton.is_overdue(ongoing, 60_001)
+    assert not automaton.is_overdue(ongoing, 59_999)
+    assert automaton.is_overdue(ongoing, 60_000)
     assert not automaton.is_overdue(record(State.PREPARE_COMMIT), 10**9)
     timed_out = automaton.time_out(ongoing, 60_001)
     assert (timed_out.state, timed_out.epoch) == (State.PREPARE_ABORT, 4)

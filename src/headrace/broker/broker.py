@@ -340,6 +340,7 @@ class Broker:
             wall_clock_ms,
             self.producer_ids.next,
             partial(end_everywhere, self.topics, self.groups, self.ownership, self.peers),
+            steady_ms=steady_clock_ms,
             retention_ms=self._retention_clock.now_ms,
             is_mine=self.ownership.is_my_transaction,
             kept_changed=partial(self.peers.tell, Change.KEPT_TRANSACTIONS),

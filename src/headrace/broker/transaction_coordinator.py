@@ -58,11 +58,13 @@ class TransactionTable(Protocol):
 class _Hosted:
     """A transactional id at home."""
 
-    __slots__ = ("ended", "lock", "record", "steps")
+    __slots__ = ("began", "ended", "lock", "record", "steps")
 
     def __init__(self, record: TransactionRecord | None = None) -> None:
         self.record = record
         """None until its first producer is durable."""
+        self.began = (-1, 0)
+        """When the open transaction began: by the calendar, and by the steady clock."""
         self.lock = asyncio.Lock()
         self.ended: asyncio.Future[None] | None = None
         """Done when what is prepared has ended; None while nothing is."""
@@ -82,20 +84,23 @@ class TransactionCoordinator:
         next_producer_id: Callable[[], Awaitable[int]],
         end_everywhere: Callable[[TransactionRecord], Awaitable[None]],
         *,
+        steady_ms: Callable[[], int] | None = None,
         retention_ms: Callable[[], int] | None = None,
         is_mine: Callable[[str], bool] = lambda _: True,
         kept_changed: Callable[[], Awaitable[None]] | None = None,
         stats: TransactionStats | None = None,
     ) -> None:
         """`end_everywhere` writes markers and settles offsets of a prepared transaction; when it
-        raises RequestError it is called again later. `retention_ms` is the time by which ids are
-        too old, if that is not `now_ms`. Ids that are not `is_mine` are another worker's, who is
+        raises RequestError it is called again later. `steady_ms` never jumps, and what takes too
+        long is measured with it; `retention_ms` is the time by which ids are too old (both are
+        `now_ms` by default). Ids that are not `is_mine` are another worker's, who is
         to be asked about them: NOT_COORDINATOR. `kept_changed` is called when a transaction is
         durably kept, before that is answered, and when one is not kept any more."""
         self.settings = settings
         self.stats = stats or TransactionStats()
         self._table = table
         self._now_ms = now_ms
+        self._steady_ms = steady_ms or now_ms
         self._retention_ms = retention_ms or now_ms
         self._is_mine = is_mine
         self._kept_changed = kept_changed
@@ -319,6 +324,9 @@ class TransactionCoordinator:
             self._open.discard(record.transactional_id)
         else:
             self._open.add(record.transactional_id)
+            if record.started_ms != hosted.began[0]:
+                age_ms = max(0, self._now_ms() - record.started_ms)  # from before the start
+                hosted.began = (record.started_ms, self._steady_ms() - age_ms)
         if record.is_kept:
             self.kept.add(record.producer_id)
         elif record.state not in PREPARED:
@@ -375,20 +383,20 @@ class TransactionCoordinator:
 
     async def abort_overdue(self) -> None:
         """Abort the transactions that take too long, and fence their producers."""
-        now_ms = self._now_ms()
-        overdue = []
-        for transactional_id in self._open:
-            record = self.record(transactional_id)
-            if record is not None and automaton.is_overdue(record, now_ms):
-                overdue.append(transactional_id)
-        for transactional_id in overdue:
+        hosts = [self._ids.get(transactional_id) for transactional_id in self._open]
+        overdue = [hosted for hosted in hosts if hosted and self._is_overdue(hosted)]
+        for hosted in overdue:
             with contextlib.suppress(RequestError):  # it was logged, and comes again
-                await self._changes.run(self._time_out(self._ids[transactional_id]))
+                await self._changes.run(self._time_out(hosted))
+
+    def _is_overdue(self, hosted: _Hosted) -> bool:
+        open_ms = self._steady_ms() - hosted.began[1]
+        return hosted.record is not None and automaton.is_overdue(hosted.record, open_ms)
 
     async def _time_out(self, hosted: _Hosted) -> None:
         async with hosted.lock:
             record = hosted.record
-            if record is None or not automaton.is_overdue(record, self._now_ms()):
+            if record is None or not self._is_overdue(hosted):
                 return
             log.warning(
                 "the transaction of %r is aborted: it took longer than %d ms",

@@ -201,11 +201,11 @@ def time_out(record: TransactionRecord, now_ms: int) -> TransactionRecord:
     return _fenced(record, now_ms, -1)
 
 
-def is_overdue(record: TransactionRecord, now_ms: int) -> bool:
-    """Whether the transaction takes longer than its producer said it may."""
+def is_overdue(record: TransactionRecord, open_ms: int) -> bool:
+    """Whether the transaction, open for so long, takes longer than its producer said it may."""
     if record.state is not State.ONGOING or record.two_phase:
         return False
-    return now_ms - record.started_ms >= record.timeout_ms
+    return open_ms >= record.timeout_ms
 
 
 def is_expired(record: TransactionRecord, now_ms: int, settings: TransactionSettings) -> bool:
