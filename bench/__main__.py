@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import dataclasses
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -78,7 +79,8 @@ def _run(options: argparse.Namespace, directory: str, peers: Sequence[System]) -
     systems: list[System] = [Headrace(), *peers, *external]
     facts = dataclasses.asdict(settings)
     del facts["directory"]
-    results = Results(machine(directory), facts, OURS)
+    command = shlex.join(["scripts/bench", *sys.argv[1:]])
+    results = Results(machine(directory), command, facts, OURS)
     chosen = options.workloads or [*WORKLOADS, *([] if options.quick else ALONE)]
     cases = [case for name in chosen if name in WORKLOADS for case in WORKLOADS[name](settings)]
     for found in compare(cases, systems, settings, warm_up):

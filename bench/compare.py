@@ -64,11 +64,16 @@ class Case:
     """Where on a plot it is: {"batch_bytes": 1024}."""
     families: frozenset[str] = frozenset({"kafka", "nats", "redis"})
     """Drivers that can do it."""
+    needs_processes: bool = False
+    """It starts another one or looks at memory: nothing for a system that was not started here."""
     rounds: int | None = None
     """Where they are not the settings'."""
     aim: str = ""
     yardstick: Callable[[Settings], Sample] | None = None
     """A plain program that takes its turn in each round too, under the name `yardstick`."""
+
+    def is_for(self, running: Running) -> bool:
+        return running.family in self.families and bool(running.pids or not self.needs_processes)
 
 
 @dataclass(slots=True)
@@ -136,7 +141,7 @@ def compare(
 
 def _row(case: Case, running: Sequence[Running], settings: Settings) -> ComparedRow:
     started = time.perf_counter()
-    able = [one for one in running if one.family in case.families]
+    able = [one for one in running if case.is_for(one)]
     row = ComparedRow(case, {one.name: [] for one in able})
     for number in range(case.rounds or settings.rounds):
         if case.yardstick is not None:

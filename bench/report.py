@@ -46,6 +46,7 @@ class Results:
     """One run: where, with what, and what came of it."""
 
     machine: dict[str, Any]
+    command: str
     settings: dict[str, Any]
     ours: str
     """The name of the system that the others are compared with."""
@@ -69,6 +70,7 @@ def as_json(results: Results) -> str:
         entry["notes"] = one.notes
     whole = {
         "machine": results.machine,
+        "command": results.command,
         "settings": results.settings,
         "ours": results.ours,
         "systems": systems,

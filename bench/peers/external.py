@@ -16,7 +16,7 @@ class External:
 
     @contextlib.contextmanager
     def start(self, directory: str, durability: Durability) -> Iterator[Running]:
-        """Nothing is started; rows that start another one see this one again."""
+        """Nothing is started, and nothing is written into `directory`."""
         yield Running(
             name=self.name,
             version="",

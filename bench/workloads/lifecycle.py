@@ -28,6 +28,7 @@ def start(_: Settings) -> list[Case]:
             "ms",
             _start,
             lower_is_better=True,
+            needs_processes=True,
             aim="400",
         ),
         Case(
@@ -37,6 +38,7 @@ def start(_: Settings) -> list[Case]:
             "MB",
             _idle,
             lower_is_better=True,
+            needs_processes=True,
             aim="60",
             rounds=1,
         ),
@@ -72,6 +74,7 @@ def memory(_: Settings) -> list[Case]:
             "MB",
             _connections,
             lower_is_better=True,
+            needs_processes=True,
             aim="100",
             rounds=1,
         ),
@@ -82,6 +85,7 @@ def memory(_: Settings) -> list[Case]:
             "MB",
             _loaded,
             lower_is_better=True,
+            needs_processes=True,
             rounds=1,
         ),
     ]

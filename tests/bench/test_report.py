@@ -34,7 +34,9 @@ def results(row: ComparedRow) -> Results:
         for name in ("ours", "other")
     ]
     settings = {"seconds": 1.0}
-    return Results({"cores": 2}, settings, "ours", systems, [row], [Row("x", "os", 1.0, "s")])
+    return Results(
+        {"cores": 2}, "scripts/bench", settings, "ours", systems, [row], [Row("x", "os", 1.0, "s")]
+    )
 
 
 def test_a_row_is_the_median_of_its_rounds() -> None:
