@@ -16,14 +16,14 @@ __all__ = ["main"]
 
 def main() -> int:
     options = _options()
-    clients, skipped = _available(options.clients)
+    clients, skipped = _available(options.clients, has_workers=options.workers > 1)
     directory = Path(tempfile.mkdtemp(prefix="headrace-proof-", dir=options.dir))
     plan = Plan(clients, options.seconds, options.records, options.kills, options.seed, directory)
     broker: HeadraceBroker | ExternalBroker
     if options.bootstrap:
         broker = ExternalBroker(options.bootstrap, options.restart)
     else:
-        broker = HeadraceBroker(directory, options.durability)
+        broker = HeadraceBroker(directory, options.durability, workers=options.workers)
     with broker:
         report = run(plan, broker)
     report.skipped = skipped
@@ -57,6 +57,7 @@ def _options() -> argparse.Namespace:
         "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the changes"
     )
     parser.add_argument("--durability", choices=("fsync", "os"), default="fsync")
+    parser.add_argument("--workers", type=int, default=1, help="of the broker, killed in turn")
     parser.add_argument("--dir", help="where the data goes (default: a temporary directory)")
     parser.add_argument("--keep", action="store_true", help="keep journals and data")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON, - for stdout")
@@ -65,9 +66,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _available(names: list[str]) -> tuple[list[Client], dict[str, str]]:
+def _available(
+    names: list[str], *, has_workers: bool = False
+) -> tuple[list[Client], dict[str, str]]:
     clients, skipped = [], {}
     for name in names:
+        if CLIENTS[name].is_share and has_workers:
+            skipped[name] = "a broker of several workers has no share groups"
+            continue
         try:
             CLIENTS[name].check()
         except Unavailable as error:

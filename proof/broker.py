@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import IO
 
 from proof.errors import Outage
+from proof.workers import kill_worker
 
 __all__ = ["ExternalBroker", "HeadraceBroker"]
 
 READY = re.compile(r"ready on kafka://(?P<host>\S+):(?P<port>\d+)")
+WORKERS = re.compile(r"workers on (?P<ports>[\d, ]+\d)")
 GRPC = re.compile(r"grpc http://[^\s,)]+:(?P<port>\d+)")
 DOWN_S = 0.5
 STOP_S_MAX = 20
@@ -29,10 +31,16 @@ SETTINGS = {
 
 
 class HeadraceBroker:
-    """A context manager. `crash` kills it (SIGKILL), starts it again and notes the outage."""
+    """A context manager. `crash` kills it (SIGKILL), starts it again and notes the outage. With
+    `workers` it kills one of them, in turn, and its supervisor starts it again."""
 
     def __init__(
-        self, directory: Path, durability: str = "fsync", *, with_grpc: bool = False
+        self,
+        directory: Path,
+        durability: str = "fsync",
+        *,
+        with_grpc: bool = False,
+        workers: int = 1,
     ) -> None:
         self.data = directory / "data"
         self.log_path = directory / "broker.log"
@@ -40,6 +48,9 @@ class HeadraceBroker:
         self.port = 0
         self.grpc_port = 0
         """Of the gRPC door, if there is one."""
+        self.workers = workers
+        self.worker_ports: list[int] = []
+        """Of each worker, if there are several."""
         self._grpc = "127.0.0.1:0" if with_grpc else "off"
         self.outages: list[Outage] = []
 
@@ -61,6 +72,11 @@ class HeadraceBroker:
 
     def crash(self) -> None:
         down = time.monotonic()
+        if self.workers > 1:
+            victim = len(self.outages) % self.workers
+            kill_worker(self.process.pid, victim, self.worker_ports[victim], DOWN_S)
+            self.outages.append((down, time.monotonic()))
+            return
         self._kill()
         self._stdout().close()
         time.sleep(DOWN_S)
@@ -77,6 +93,8 @@ class HeadraceBroker:
 
     def _start(self) -> None:
         settings = [f"--broker={name}={value}" for name, value in SETTINGS.items()]
+        if self.workers > 1:
+            settings += ["--workers", str(self.workers)]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -94,6 +112,8 @@ class HeadraceBroker:
                 self.port = int(found["port"])
                 grpc = GRPC.search(line)
                 self.grpc_port = int(grpc["port"]) if grpc else 0
+                workers = WORKERS.search(line)
+                self.worker_ports = [*map(int, workers["ports"].split(","))] if workers else []
                 return
         raise RuntimeError(f"the broker did not start: {self.log_path.read_text()[-2000:]}")
 

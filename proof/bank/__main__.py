@@ -29,7 +29,7 @@ def main() -> int:
     if options.bootstrap:
         broker = ExternalBroker(options.bootstrap, options.restart)
     else:
-        broker = HeadraceBroker(directory, options.durability)
+        broker = HeadraceBroker(directory, options.durability, workers=options.workers)
     with broker:
         report = run(plan, broker)
     if options.json == "-":
@@ -56,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--accounts", type=int, default=32, help="(default 32)")
     parser.add_argument("--orders-per-s", type=float, default=60, help="(default 60)")
     parser.add_argument("--durability", choices=("fsync", "os"), default="fsync")
+    parser.add_argument("--workers", type=int, default=1, help="of the broker, killed in turn")
     parser.add_argument("--dir", help="where the data goes (default: a temporary directory)")
     parser.add_argument("--keep", action="store_true", help="keep journals and data")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON, - for stdout")
