@@ -26,7 +26,8 @@ def main() -> int:
         wave_s=options.wave_s,
         life_s=options.life_s,
     )
-    with HeadraceBroker(directory, options.durability, with_grpc=True) as broker:
+    broker = HeadraceBroker(directory, options.durability, with_grpc=True, workers=options.workers)
+    with broker:
         report = run(plan, broker)
     if options.json == "-":
         print(report.as_json())
@@ -55,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--wave-s", type=float, default=30, help="low to low (default 30)")
     parser.add_argument("--life-s", type=float, default=20, help="of a stream (default 20)")
     parser.add_argument("--durability", choices=("fsync", "os"), default="fsync")
+    parser.add_argument("--workers", type=int, default=1, help="of the broker")
     parser.add_argument("--dir", help="where the data goes (default: a temporary directory)")
     parser.add_argument("--keep", action="store_true", help="keep log and data")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON, - for stdout")

@@ -267,6 +267,8 @@ class Broker:
         if links is not None:
             answering = Answering(broker, options.links_dir)
             parts.add("the answers to other workers", answering.close)
+            parts.add("what is on its way to other workers", links.settle)
+            parts.add("questions to other workers", broker.entries.close)
             await answering.open()
         return broker
 

@@ -55,6 +55,11 @@ class TransactionEntries:
         self._peers = peers
         self._asking: dict[tuple[int, Place], set[Asking]] = {}
         """By producer id and place; as many as requests are being handled."""
+        self._is_closing = False
+
+    async def close(self) -> None:
+        """Ask no coordinator again that is down: it may be stopping too."""
+        self._is_closing = True
 
     def is_elsewhere(self, transactional_id: str) -> bool:
         """Whether another worker coordinates it."""
@@ -102,7 +107,7 @@ class TransactionEntries:
             try:
                 await self._peers.enter(owner, asked)
             except (LinkDown, LinkLost):
-                if loop.time() >= until_s:
+                if self._is_closing or loop.time() >= until_s:
                     raise
             else:
                 return

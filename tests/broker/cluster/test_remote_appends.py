@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 
 from headrace.broker.cluster import answering as answering_module
+from headrace.broker.cluster import links as links_module
 from headrace.broker.cluster.answering import Answering
 from headrace.broker.cluster.links import Links
 from headrace.broker.cluster.ownership import Ownership
@@ -62,11 +63,10 @@ class Owner:
         )
         self._directory = directory
         self.answering: Flaky
-        self.caught_up = 0
+        self.taken_up: list[Change] = []
 
     async def _take_up(self, change: Change) -> None:
-        """Also whenever it is linked; a topic that it does not know makes it look once more."""
-        self.caught_up += change is Change.TOPICS
+        self.taken_up.append(change)
 
     async def start(self) -> None:
         self.answering = Flaky(self._broker, self._directory)
@@ -167,7 +167,7 @@ def test_what_the_owner_refuses_is_refused_and_what_followed_it_too(
             ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
             ErrorCode.NOT_LEADER_OR_FOLLOWER,
         ]
-        await until(lambda: owner.caught_up == 2)  # once when it was linked
+        await until(lambda: owner.taken_up == [*Change, Change.TOPICS])
         assert owner.log.offsets().end == 0
         owner.partition.is_mine = False
         links.append(OWNER, TOPIC_ID, 0, batch([b"x"]), ACKS_ALL, heard.append)
@@ -332,5 +332,44 @@ def test_requests_that_are_none_are_refused(with_owner: Callable[..., None]) -> 
         links.append(OWNER, TOPIC_ID, 0, batch([b"x"]), ACKS_ALL, heard.append)
         await until(lambda: heard)
         assert isinstance(heard[0], Appended)
+
+    with_owner(body)
+
+
+def test_a_worker_that_stops_waits_a_moment_for_those_that_live(
+    with_owner: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(links_module, "SETTLE_S_MAX", 0.1)
+
+    async def body(owner: Owner, links: Links) -> None:
+        heard: list[Any] = []
+        links.append(OWNER, TOPIC_ID, 0, batch([b"x"]), ACKS_ALL, heard.append)
+        await links.settle()
+        assert isinstance(heard[0], Appended)
+        owner.answering.is_mute = True
+        links.append(OWNER, TOPIC_ID, 0, batch([b"x"]), ACKS_ALL, heard.append)
+        await links.settle()
+        assert heard[1].code is ErrorCode.NOT_LEADER_OR_FOLLOWER
+        await owner.die()
+        await until(lambda: not links.is_linked(OWNER))
+        monkeypatch.setattr(links_module, "SETTLE_S_MAX", 60)
+        links.append(OWNER, TOPIC_ID, 0, batch([b"x"]), ACKS_ALL, heard.append)
+        await links.settle()
+        assert heard[2].code is ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+    with_owner(body)
+
+
+def test_who_comes_back_is_told_what_changed_meanwhile(with_owner: Callable[..., None]) -> None:
+    async def body(owner: Owner, links: Links) -> None:
+        await until(lambda: len(owner.taken_up) == len(Change))
+        await links.tell(Change.TOPICS)
+        assert owner.taken_up == [*Change, Change.TOPICS]
+        await owner.die()
+        await until(lambda: not links.is_linked(OWNER))
+        await links.tell(Change.TOPICS)
+        owner.taken_up.clear()
+        await owner.start()
+        await until(lambda: owner.taken_up == [*Change])
 
     with_owner(body)

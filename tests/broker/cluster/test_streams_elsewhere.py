@@ -230,3 +230,14 @@ def test_elastic_topics_open_partitions_wherever_they_belong(
         assert all(stream.refusal is not None for stream in streams)
 
     with_workers(body)
+
+
+def test_subscriptions_are_refused_in_plain_words(with_workers: Callable[..., None]) -> None:
+    async def body(workers: Any) -> None:
+        first = workers.all[0]
+        await first.topics.create("t", 1)
+        with pytest.raises(RequestError, match="workers") as refused:
+            await first.subscriptions.open("t", "g", durable=None, since_ms=-2, client="c")
+        assert refused.value.code is ErrorCode.UNSUPPORTED_VERSION
+
+    with_workers(body)

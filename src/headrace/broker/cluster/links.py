@@ -47,6 +47,7 @@ ASK_S_MAX: Final = 10.0
 """For how long anything else waits for its answer."""
 OWNER_WAIT_S: Final = 8.0
 """For how long a worker that is down is waited for, where there is nobody else to ask."""
+SETTLE_S_MAX: Final = 5.0
 RETRY_S: Final = 0.05
 
 T = TypeVar("T")
@@ -85,10 +86,24 @@ class Links:
         self._is_closed = True
         for link in self._links.values():
             await link.close()
+        self._give_up()
+        await self._telling.wait()
+
+    async def settle(self) -> None:
+        """Before the broker closes: wait a moment for what is on its way, and give up the rest. A
+        worker that is down may be stopping too, and is not waited for."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + SETTLE_S_MAX
+        while any(self.is_linked(owner) for owner, _, _ in self._appends):
+            if loop.time() >= until_s:
+                break
+            await asyncio.sleep(RETRY_S)
+        self._give_up()
+
+    def _give_up(self) -> None:
         gone = RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "the broker is closing")
         for appends in list(self._appends.values()):
             appends.give_up(gone)
-        await self._telling.wait()
 
     # What `Peers` says
 

@@ -47,8 +47,15 @@ class ShareSubscriptions:
         Raises RequestError: UNKNOWN_TOPIC_OR_PARTITION; INVALID_GROUP_ID; GROUP_ID_NOT_FOUND for a
         group of another kind; INCONSISTENT_GROUP_PROTOCOL for one that is durable and should not
         be, or the other way round; GROUP_MAX_SIZE_REACHED, SHARE_SESSION_LIMIT_REACHED,
-        POLICY_VIOLATION for too many; KAFKA_STORAGE_ERROR.
+        POLICY_VIOLATION for too many; KAFKA_STORAGE_ERROR; UNSUPPORTED_VERSION by one of several
+        workers.
         """
+        if not self._broker.ownership.is_alone:
+            raise RequestError(
+                ErrorCode.UNSUPPORTED_VERSION,
+                "subscriptions, like all share groups, are served by a broker of one process only; "
+                "this one has several (workers)",
+            )
         found = self._broker.topics.get(topic)
         made = ShareSubscription(
             self._broker, found, group_id, next(self._connection_ids), client, self._closed
