@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from headrace.broker.append import find_in_epoch
 from headrace.log.contract import Aborted, LogOffsets, Slice
-from headrace.log.reading import copy_slice, send_slice, warm
+from headrace.log.reading import copy_slice, read_slice, send_slice, warm
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.fetch import PartitionWant
 
@@ -26,6 +26,7 @@ __all__ = [
     "copy_slice",
     "find",
     "read",
+    "read_slice",
     "readable_bytes",
     "send_slice",
     "warm",

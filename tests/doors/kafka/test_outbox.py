@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -172,4 +173,55 @@ def test_a_segment_that_ends_early_is_an_error_not_a_loop(wire: Wire, stored: St
     with pytest.raises(OSError, match="ends 10 bytes before"):
         wire.outbox.flush()
     wire.outbox.close()
+    assert stored.held == 0
+
+
+class Counted(socket.socket):
+    """Writes down the size and flags of each send."""
+
+    def note(self) -> "Counted":
+        self.sends: list[tuple[int, int]] = []
+        return self
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        self.sends.append((len(data), flags))
+        return super().send(data, flags)
+
+    def sendmsg(self, pieces: Any, ancillary: Any = (), flags: int = 0) -> int:  # type: ignore[override]
+        self.sends.append((sum(map(len, pieces)), flags))
+        return super().sendmsg(pieces, ancillary, flags)
+
+
+def test_a_small_answer_with_records_leaves_in_one_send(wire: Wire, stored: Stored) -> None:
+    with Counted(fileno=wire.ours.detach()).note() as counted:
+        counted.setblocking(False)
+        wire.outbox = Outbox(counted)
+        wire.answer(b"head", stored.slice(100, 1000), b"middle", stored.slice(0, 500), b"")
+        assert wire.drain() == b"head" + stored.data[100:1100] + b"middle" + stored.data[:500]
+        assert counted.sends == [(4 + 1000 + 6 + 500, 0)]
+    assert stored.held == 0
+
+
+def test_the_head_of_a_large_answer_is_not_sent_before_its_records(
+    wire: Wire, stored: Stored
+) -> None:
+    with Counted(fileno=wire.ours.detach()).note() as counted:
+        counted.setblocking(False)
+        wire.outbox = Outbox(counted)
+        wire.answer(b"head", stored.slice(0, room.GATHERED_BYTES_MAX + 1), b"")
+        assert len(wire.drain()) == 4 + room.GATHERED_BYTES_MAX + 1
+        assert counted.sends == [(4, getattr(socket, "MSG_MORE", 0))]
+
+
+def test_small_records_are_read_only_as_far_as_they_are_sent_together(
+    wire: Wire, stored: Stored
+) -> None:
+    while wire.outbox.flush():
+        wire.answer(bytes(10_000))
+    slices = room.GATHERED_BYTES_MAX // 1000 * 2
+    wire.answer(*(stored.slice(0, 1000) for _ in range(slices)))
+    for _ in range(3):
+        assert not wire.outbox.flush()
+    assert stored.held >= slices / 2
+    wire.drain()
     assert stored.held == 0

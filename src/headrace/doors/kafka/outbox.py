@@ -1,7 +1,8 @@
 """Answers in the order of their requests, straight into the socket.
 
 Every request that wants an answer reserves a slot; a slot may be filled in any order, the bytes
-leave in order. Records leave straight from their segment's file (`slices`).
+leave in order. Records leave straight from their segment's file (`slices`); but a few are read and
+sent together with what is around them, since every send wakes the peer up.
 What must not enter: what a request meant.
 """
 
@@ -11,12 +12,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from headrace.broker.fetch import Slice
-from headrace.doors.kafka.slices import SendSlice, send_file
+from headrace.doors.kafka.slices import SendSlice, read_whole, send_file
 
 __all__ = ["Outbox", "Part", "Slot"]
 
 PIECES_PER_SEND_MAX: Final = 64
 """Well below IOV_MAX (1,024)."""
+GATHERED_BYTES_MAX: Final = 64 * 1024
+"""Records are read to be sent together with other pieces while all of those have no more."""
 SLOTS_MAX: Final = 256
 """Requests whose answers are outstanding; more are not read until some have left."""
 WAITING_BYTES_MAX: Final = 1 << 20
@@ -25,6 +28,9 @@ WAITING_PARTS_MAX: Final = 1024
 """The same in pieces: records in their files are no bytes here, but each piece costs memory."""
 
 Part = bytes | Slice
+
+_MORE_FOLLOWS: Final = getattr(socket, "MSG_MORE", 0)
+"""Keeps the kernel from sending the head of an answer as a packet of its own (Linux)."""
 
 
 class Slot:
@@ -82,13 +88,16 @@ class Outbox:
         parts = self._parts
         while slots and slots[0].parts is not None:
             for part in slots.popleft().parts or ():
-                parts.append(part)
-                if not isinstance(part, Slice):
+                if isinstance(part, Slice):
+                    parts.append(part)
+                elif part:
+                    parts.append(part)
                     self._bytes_waiting += len(part)
         while parts:
+            first = parts[0]
             try:
-                if isinstance(parts[0], Slice):
-                    self._send_slice(parts[0])
+                if isinstance(first, Slice) and first.size_bytes > GATHERED_BYTES_MAX:
+                    self._send_slice(first)
                 else:
                     self._send_bytes()
             except BlockingIOError:
@@ -97,12 +106,12 @@ class Outbox:
 
     def _send_bytes(self) -> None:
         parts = self._parts
-        pieces: list[bytes | memoryview] = []
-        for part in parts:
-            if isinstance(part, Slice) or len(pieces) == PIECES_PER_SEND_MAX:
-                break
-            pieces.append(part)
-        sent = self._socket.send(pieces[0]) if len(pieces) == 1 else self._socket.sendmsg(pieces)
+        pieces, more_follows = self._gather()
+        flags = _MORE_FOLLOWS if more_follows else 0
+        if len(pieces) == 1:
+            sent = self._socket.send(pieces[0], flags)
+        else:
+            sent = self._socket.sendmsg(pieces, (), flags)
         self._bytes_waiting -= sent
         for piece in pieces:
             if sent < len(piece):
@@ -110,6 +119,26 @@ class Outbox:
                 break
             sent -= len(piece)
             parts.popleft()
+
+    def _gather(self) -> tuple[list[bytes | memoryview], bool]:
+        """What the next send takes, at least one piece, and whether records follow at once that
+        go by themselves. Small slices among them become bytes."""
+        parts = self._parts
+        pieces: list[bytes | memoryview] = []
+        size_bytes = 0
+        for place in range(min(len(parts), PIECES_PER_SEND_MAX)):
+            part = parts[place]
+            if isinstance(part, Slice):
+                if size_bytes + part.size_bytes > GATHERED_BYTES_MAX:
+                    return pieces, True
+                data = read_whole(part)
+                parts[place] = data
+                part.release()
+                self._bytes_waiting += len(data)
+                part = data
+            pieces.append(part)
+            size_bytes += len(part)
+        return pieces, False
 
     def _send_slice(self, part: Slice) -> None:
         sent = self._send_from_file(self._socket, part)

@@ -1,18 +1,19 @@
-"""Two ways in which records go from their file into a socket, and when which is the quicker.
+"""The ways in which records go from their file into a socket, and when which is the quicker.
 
 To another machine they go by `os.sendfile`: the pages are handed to the network card and nothing
 is copied. To a client on this machine the kernel copies them anyway, and does it page by page; one
 large read and one large send move 2.9 GB/s where sendfile moves 1.7 (2 cores, Linux 6.18), for a
-third of the processor time. Neither decodes anything, and both send what the file holds.
+third of the processor time. A few records are read and sent with what is around them (`outbox`).
+None of these decodes anything, and all send what the file holds.
 """
 
 import socket
 from collections.abc import Callable
 from typing import Final
 
-from headrace.broker.fetch import Slice, copy_slice, send_slice
+from headrace.broker.fetch import Slice, copy_slice, read_slice, send_slice
 
-__all__ = ["CopySlice", "SendSlice", "is_same_machine", "send_file"]
+__all__ = ["CopySlice", "SendSlice", "is_same_machine", "read_whole", "send_file"]
 
 COPY_BYTES: Final = 1 << 20
 """Read and sent at once."""
@@ -34,6 +35,14 @@ def send_file(connected: socket.socket, part: Slice) -> int:
     return sent
 
 
+def read_whole(part: Slice) -> bytes:
+    """All of a slice, for one that is small. Raises OSError."""
+    data = read_slice(part)
+    if len(data) < part.size_bytes:
+        raise _too_short(part, len(data))
+    return data
+
+
 class CopySlice:
     """Made once for each event loop: its buffer serves every connection of that loop, since a copy
     is never half done, but two loops in two threads would send each other's bytes."""
@@ -53,5 +62,5 @@ class CopySlice:
         return connected.send(view[:read])
 
 
-def _too_short(part: Slice) -> OSError:
-    return OSError(f"a segment ends {part.size_bytes} bytes before its index says")
+def _too_short(part: Slice, read: int = 0) -> OSError:
+    return OSError(f"a segment ends {part.size_bytes - read} bytes before its index says")
