@@ -220,6 +220,8 @@ class Connection:
             else:
                 self._stats.answered(ApiKey.PRODUCE, time.perf_counter() - arrived_s)
             self._fill(slot, [frame])
+            if not self._is_serving:
+                self._listener.flush_soon(self)
 
         return answer
 
@@ -237,6 +239,7 @@ class Connection:
         parts = await self._fetches.serve(request, head)
         self._stats.answered(ApiKey.FETCH, time.perf_counter() - arrived_s)
         self._fill(slot, parts)
+        self.flush()
 
     async def _call(self, api: Api, request: Any, head: RequestHead, slot: Slot) -> None:
         arrived_s = self._arrived_s
@@ -253,6 +256,7 @@ class Connection:
         for code in errors_in(response):
             self._stats.errors[api.key, code] += 1
         self._fill(slot, parts)
+        self.flush()
 
     def _answered(self, task: "asyncio.Task[None]") -> None:
         if task is self._parked:
@@ -278,8 +282,6 @@ class Connection:
             Outbox.let_go(parts)
             return
         slot.parts = parts
-        if not self._is_serving:
-            self._listener.flush_soon(self)
 
     def flush(self) -> None:
         """Send what is ready, and go on when the socket takes more."""
