@@ -7,9 +7,10 @@ import pytest
 from headrace.broker.append import find_partition
 from headrace.broker.broker import Broker
 from headrace.broker.cluster.ownership import Ownership
+from headrace.broker.fetching import Room
 from headrace.doors.kafka import k11_join_group, k68_consumer_group_heartbeat
 from headrace.doors.kafka.dispatch import find_api
-from headrace.doors.kafka.k01_fetch import serve as serve_fetch
+from headrace.doors.kafka.k01_fetch import Fetches
 from headrace.doors.kafka.k02_list_offsets import API as LIST_OFFSETS
 from headrace.doors.kafka.k03_metadata import API as METADATA
 from headrace.doors.kafka.k08_offset_commit import API as OFFSET_COMMIT
@@ -28,7 +29,7 @@ from headrace.doors.kafka.k60_describe_cluster import API as DESCRIBE_CLUSTER
 from headrace.doors.kafka.k65_describe_transactions import API as DESCRIBE_TRANSACTIONS
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
-from headrace.wire.fetch import FetchRequest, PartitionWant
+from headrace.wire.fetch import FetchRequest, PartitionWant, TopicRun
 from headrace.wire.header import RequestHead
 from headrace.wire.messages.k02_list_offsets import (
     ListOffsetsPartition,
@@ -167,9 +168,9 @@ def test_a_fetch_does_not_wait_for_anothers_partition(with_worker):
     async def body(asker):
         _, others = partitions(asker.broker)
         want = PartitionWant("t", others[0], 0, 1000, -1)
-        request = FetchRequest(60_000, 1, 1000, False, 0, 0, [want])
+        request = FetchRequest(60_000, 1, 1000, False, 0, 0, [want], [TopicRun("t", 0, 1)], {})
         head = RequestHead(ApiKey.FETCH, 12, 1, "tests", 0)
-        await serve_fetch(asker.broker, request, head)
+        await Fetches(asker.broker, Room()).serve(request, head)
         assert asker.broker.stats.errors[ApiKey.FETCH, ErrorCode.NOT_LEADER_OR_FOLLOWER] == 1
 
     with_worker(body)
