@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
@@ -223,4 +229,130 @@ def test_groups_live_on_their_worker_and_over_its_death(
         assert list(dict.fromkeys(seen[index])) == load.acked[index]
     ends = {index: len(load.acked[index]) for index in range(PARTITIONS)}
     assert committed(broker, "t", "g") == ends
+    assert broker.stop() == 0
+
+
+def test_topics_that_come_and_go_by_all_workers_at_once_end_the_same_for_all(
+    workers_process: Any,
+) -> None:
+    """Names clash on purpose: whoever is second is told so, and nobody sees half a topic."""
+    broker = workers_process(WORKERS)
+    names = [f"t{number}" for number in range(8)]
+    known = {KafkaError.TOPIC_ALREADY_EXISTS, KafkaError.UNKNOWN_TOPIC_OR_PART}
+    surprises: list[str] = []
+
+    def storm(worker: int) -> None:
+        client = admin(broker, worker)
+        for turn in range(6):
+            asked = client.create_topics([NewTopic(name, 4) for name in names])
+            if (turn + worker) % 2:
+                asked = client.delete_topics(names)
+            for future in asked.values():
+                error = future.exception(60)
+                code = error.args[0].code() if isinstance(error, KafkaException) else error
+                if error is not None and code not in known:
+                    surprises.append(str(error))
+
+    threads = [threading.Thread(target=storm, args=(worker,)) for worker in range(WORKERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(90)
+    assert not surprises
+    client = admin(broker)
+    for name, future in client.create_topics([NewTopic(name, 4) for name in names]).items():
+        error = future.exception(30)
+        assert error is None or error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS, name
+    seen = [admin(broker, worker).list_topics(timeout=30).topics for worker in range(WORKERS)]
+    for topics in seen:
+        assert sorted(topics) == names
+        leaders = {name: [p.leader for p in t.partitions.values()] for name, t in topics.items()}
+        assert all(len(of) == 4 for of in leaders.values())
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "log_level": 3})
+    for name in names:
+        for partition in range(4):
+            producer.produce(name, b"v", partition=partition)
+    assert producer.flush(30) == 0
+    assert all(sum(map(len, read_all(broker, name).values())) == 4 for name in names)
+    assert len(list((broker.data / "topics").iterdir())) == len(names)
+    assert broker.stop() == 0
+    assert "ERROR" not in broker.log()
+
+
+def test_any_number_of_workers_serves_what_another_number_left(
+    workers_process: Any, broker_process: Any, tmp_path: Path
+) -> None:
+    """1, 3, 2, 1: records, committed offsets, transactions and producers are where they were."""
+    data = tmp_path / "data"
+    values: list[bytes] = []
+    for turn, count in enumerate((1, 3, 2, 1)):
+        broker = broker_process(data=data) if count == 1 else workers_process(count, data=data)
+        if turn == 0:
+            create(broker, "t")
+        producer = Producer(
+            {"bootstrap.servers": broker.bootstrap, "transactional.id": "teller", "log_level": 3}
+        )
+        producer.init_transactions(30)
+        member = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "g", "log_level": 3})
+        for decide in (producer.commit_transaction, producer.abort_transaction):
+            producer.begin_transaction()
+            value = f"{turn}-{decide.__name__}".encode()
+            for partition in range(PARTITIONS):
+                producer.produce("t", value, partition=partition)
+            offsets = [TopicPartition("t", index, 10 * turn + 1) for index in range(PARTITIONS)]
+            group = member.consumer_group_metadata()
+            if decide == producer.commit_transaction:
+                values.append(value)
+            else:
+                offsets = [TopicPartition("t", 0, 99)]
+            producer.send_offsets_to_transaction(offsets, group, 30)
+            decide(30)
+        assert read_all(broker, "t") == dict.fromkeys(range(PARTITIONS), values)
+        assert committed(broker, "t", "g") == dict.fromkeys(range(PARTITIONS), 10 * turn + 1)
+        member.close()
+        # What the next one takes over is a transaction that nobody ended.
+        producer.begin_transaction()
+        producer.produce("t", b"never", partition=0)
+        producer.flush(30)
+        if turn == 1:
+            broker.kill()
+        else:
+            assert broker.stop() == 0
+        del producer
+    assert (data / "headrace.clean").exists()
+
+
+def test_a_transaction_over_three_workers_is_whole_whoever_is_killed(
+    workers_process: Any, until: Any
+) -> None:
+    broker = workers_process(WORKERS)
+    create(broker, "t")
+    producer = Producer(
+        {
+            "bootstrap.servers": broker.bootstrap,
+            "transactional.id": "teller",
+            "transaction.timeout.ms": 30_000,
+            "log_level": 3,
+        }
+    )
+    producer.init_transactions(30)
+    committed_values: list[bytes] = []
+    for turn in range(6):
+        victim = broker.pids()[turn % WORKERS]
+        producer.begin_transaction()
+        value = b"%d" % turn
+        for partition in range(PARTITIONS):
+            producer.produce("t", value, partition=partition)
+        if turn % 2:
+            producer.flush(30)
+        killer = threading.Timer(0.005 * turn, os.kill, (victim, signal.SIGKILL))
+        killer.start()
+        if turn == 3:
+            producer.abort_transaction(60)
+        else:
+            producer.commit_transaction(60)
+            committed_values.append(value)
+        killer.join()
+        until(lambda gone=victim: len(broker.pids()) == WORKERS and gone not in broker.pids())
+    assert read_all(broker, "t") == dict.fromkeys(range(PARTITIONS), committed_values)
     assert broker.stop() == 0
