@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from headrace.broker.share import opening
 from headrace.groups.share_steps import Acquired
 from headrace.log.contract import Slice
+from headrace.wire.batch import crc_of
 from headrace.wire.records import Record, build_batch
 
 
@@ -49,6 +51,25 @@ def test_a_damaged_batch_does_not_hide_the_next(tmp_path: Path) -> None:
     found = opened(tmp_path / "log", bytes(damaged), batch(2, b"c"), acquired=[Acquired(0, 2, 1)])
     assert found.damaged == [0, 1]
     assert [record.offset for record, _ in found.records] == [2]
+
+
+@pytest.mark.timeout(10)
+def test_a_batch_that_claims_two_billion_offsets_costs_nothing(tmp_path: Path) -> None:
+    liar = bytearray(batch(0, b"a"))
+    struct.pack_into(">i", liar, 23, 0x7FFFFFFE)
+    struct.pack_into(">i", liar, 57, 0x7FFFFFFF)
+    struct.pack_into(">I", liar, 17, crc_of(liar))
+    found = opened(tmp_path / "log", bytes(liar), acquired=[Acquired(0, 3, 1)])
+    assert found.damaged == [0, 1, 2, 3]
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("length", [-12, -100, 0, 5])
+def test_a_batch_that_goes_nowhere_ends_the_look(length: int, tmp_path: Path) -> None:
+    stuck = bytearray(batch(0, b"a"))
+    struct.pack_into(">i", stuck, 8, length)
+    found = opened(tmp_path / "log", bytes(stuck), acquired=[Acquired(0, 0, 1)])
+    assert found.empty == [0]
 
 
 def test_too_much_at_one_time_is_left_for_later(tmp_path: Path, monkeypatch: Any) -> None:

@@ -57,6 +57,7 @@ def changed(good: bytes, position: int, code: str, *values: int, recount: bool =
 
 
 GOOD = batch([b"one", b"two"])
+ZIPPED = batch([b"one", b"two"], codec=Codec.GZIP)
 IDEMPOTENT = batch([b"one"], producer_id=77, producer_epoch=0, base_sequence=0)
 
 REFUSED = {
@@ -85,6 +86,10 @@ REFUSED = {
     ),
     "2^31-1 records": (
         changed(changed(GOOD, 23, "i", 0x7FFFFFFE), 57, "i", 0x7FFFFFFF),
+        ErrorCode.INVALID_RECORD,
+    ),
+    "2^31-1 compressed records": (
+        changed(changed(ZIPPED, 23, "i", 0x7FFFFFFE), 57, "i", 0x7FFFFFFF),
         ErrorCode.INVALID_RECORD,
     ),
     "a control batch": (batch([b"x"], control=True), ErrorCode.INVALID_RECORD),

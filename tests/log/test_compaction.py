@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from headrace.log import keys
 from headrace.log.cleaning import Pace, Rules, clean, fill_map
 from headrace.log.contract import MAX_TIMESTAMP, LogConfig
 from headrace.log.key_map import KeyMap
@@ -274,6 +275,17 @@ def test_damage_ends_compaction_of_this_log_and_deletes_nothing(lab, refused, ca
 
     lab.run(scenario)
     assert "is not compacted any more" in caplog.text
+
+
+def test_more_records_than_are_looked_through_at_once_are_refused(lab, refused, monkeypatch):
+    monkeypatch.setattr(keys, "RECORDS_MAX", 3)
+
+    async def scenario(log):
+        await put(lab, log, keyed(*((b"%d" % n, b"v") for n in range(3))))
+        with refused(ErrorCode.INVALID_RECORD):
+            await put(lab, log, keyed(*((b"%d" % n, b"v") for n in range(4))))
+
+    lab.run(scenario, compact=True)
 
 
 def test_records_without_a_key_are_refused_one_by_one(lab):

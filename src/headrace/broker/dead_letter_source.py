@@ -98,7 +98,7 @@ def _batches(data: memoryview) -> Iterator[tuple[BatchHeader, memoryview]]:
 def _records(header: BatchHeader, batch: memoryview, offsets: set[int]) -> Iterator[Record]:
     """Those of `offsets` in the batch, up to damage; copying damage would give it a good CRC."""
     inside = range(header.base_offset, header.next_offset)
-    if offsets.isdisjoint(inside) or header.attributes & ATTRIBUTE_CONTROL:
+    if not any(offset in inside for offset in offsets) or header.attributes & ATTRIBUTE_CONTROL:
         return
     try:
         if crc_matches(batch, header):

@@ -16,6 +16,7 @@ have. What must not enter: subscriptions.
 
 import re
 import string
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -270,7 +271,8 @@ def _without_posix(atom: str) -> str:
 @lru_cache(CACHED_MAX)
 def _characters(atom: str, flags: int) -> frozenset[str]:
     try:
-        one = re.compile(atom, flags | re.ASCII)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # "[[a]": a set
+            one = re.compile(atom, flags | re.ASCII)
     except re.error as error:
         raise PatternError(f"{atom}: {error}") from error
     return frozenset(character for character in _ALPHABET if one.fullmatch(character))

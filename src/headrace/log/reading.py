@@ -164,6 +164,8 @@ def _headers(slice_: Slice, until_offset: int) -> list[tuple[int, BatchHeader]]:
                 raise OSError(f"a segment ends {end - position} bytes before its index says")
         header = peek(piece, position - piece_at)
         found.append((position, header))
+        if header.size_bytes < HEADER_BYTES:
+            raise OSError(f"a segment is damaged at position {position}")
         position += header.size_bytes
         if header.next_offset >= until_offset:
             break

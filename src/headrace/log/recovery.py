@@ -229,7 +229,7 @@ class _Tail:
             disk.drop_cached(fd)
             for header, placed in scan(fd, start, segment.end_offset, self._size(segment), outcome):
                 segment.add(*placed, interval_bytes)
-                self._producers.replay(header, now_ms, _marker_of(fd, header, placed))
+                self._producers.replay(header, now_ms, _marker_of(segment, fd, header, placed))
         finally:
             disk.release(fd)
         self.scanned_bytes += segment.size_bytes - start
@@ -293,7 +293,7 @@ class _Tail:
         return None
 
 
-def _marker_of(fd: int, header: BatchHeader, placed: Placed) -> Marker | None:
+def _marker_of(segment: Segment, fd: int, header: BatchHeader, placed: Placed) -> Marker | None:
     """The transaction marker, if the batch at this place is one. Raises CorruptLogError."""
     if not header.attributes & ATTRIBUTE_CONTROL:
         return None
@@ -302,7 +302,8 @@ def _marker_of(fd: int, header: BatchHeader, placed: Placed) -> Marker | None:
         return read_marker(batch, header.producer_id, header.producer_epoch)
     except MalformedError as error:
         raise CorruptLogError(
-            f"the control batch at offset {header.base_offset} cannot be read: {error}"
+            f"{segment.path} is damaged at position {placed.position} (offset "
+            f"{header.base_offset}): the control batch there cannot be read: {error}"
         ) from error
 
 

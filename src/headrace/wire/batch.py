@@ -26,6 +26,7 @@ Reading what is inside `records` belongs to `wire.records`.
 import struct
 from typing import Final, NamedTuple
 
+from headrace.wire.compression import DECOMPRESSED_BYTES_MAX
 from headrace.wire.crc import crc32c
 from headrace.wire.errors import ErrorCode, RequestError
 
@@ -38,6 +39,7 @@ __all__ = [
     "CRC_START",
     "HEADER_BYTES",
     "LENGTH_OVERHEAD_BYTES",
+    "RECORDS_MAX",
     "RECORD_BYTES_MIN",
     "BatchHeader",
     "check_from_producer",
@@ -64,6 +66,9 @@ _NO_TIMESTAMP: Final = -1
 
 RECORD_BYTES_MIN: Final = 7
 """Length, attributes, two deltas, key, value and headers take a byte each at least."""
+
+RECORDS_MAX: Final = DECOMPRESSED_BYTES_MAX // RECORD_BYTES_MIN
+"""Of a batch, however well it is compressed."""
 
 _CODEC_LAST: Final = 4
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
@@ -152,14 +157,8 @@ def check_from_producer(batch: memoryview) -> BatchHeader:
     attributes = header.attributes
     if attributes and not 0 < attributes <= _CODEC_LAST:
         _check_attributes(attributes)
-    if (
-        header.records_count * RECORD_BYTES_MIN > size - HEADER_BYTES
-        and not attributes & ATTRIBUTE_CODEC_MASK
-    ):
-        raise RequestError(
-            ErrorCode.INVALID_RECORD,
-            f"{header.records_count} records cannot fit in {size - HEADER_BYTES} bytes",
-        )
+    if header.records_count * RECORD_BYTES_MIN > size - HEADER_BYTES:
+        _check_count(header.records_count, size - HEADER_BYTES, attributes)
     if header.producer_id >= 0 and (header.base_sequence < 0 or header.producer_epoch < 0):
         raise RequestError(
             ErrorCode.INVALID_RECORD,
@@ -177,6 +176,20 @@ def _wrong_length(length: int, size: int) -> RequestError:
     return RequestError(
         ErrorCode.CORRUPT_MESSAGE, f"the batch says {length} bytes, {size} were sent"
     )
+
+
+def _check_count(count: int, block_bytes: int, attributes: int) -> None:
+    """Of records that take more than `block_bytes`, which they may if these are compressed; but
+    what nobody would open has to be refused while it is known whose it is."""
+    if not attributes & ATTRIBUTE_CODEC_MASK:
+        raise RequestError(
+            ErrorCode.INVALID_RECORD, f"{count} records cannot fit in {block_bytes} bytes"
+        )
+    if count > RECORDS_MAX:
+        raise RequestError(
+            ErrorCode.INVALID_RECORD,
+            f"{count} records in a batch; {RECORDS_MAX} are the most that anybody opens",
+        )
 
 
 def _check_attributes(attributes: int) -> None:

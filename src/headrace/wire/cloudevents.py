@@ -12,7 +12,6 @@ What must not enter: topics' rules, protobuf.
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -151,9 +150,10 @@ def _structured(record: Record, texts: Mapping[str, str]) -> Event | None:
     is_json = "json" in str(told.get("datacontenttype", "json"))
     try:
         value = _data(encoded, data, is_json=is_json)
-    except (ValueError, binascii.Error):
+        named = {name: _attribute(value) for name, value in told.items() if value is not None}
+        "".join((*named, *named.values())).encode()  # JSON can say what is no text: "\\ud800"
+    except (ValueError, RecursionError):
         return None
-    named = {name: _attribute(value) for name, value in told.items() if value is not None}
     return _event(named, value, _text(record.key))
 
 

@@ -239,7 +239,7 @@ def take_singles(
             break
         position += 2
         if data[position - 1] > 0x7F:  # length of the inner message: all that is left
-            while data[position] > 0x7F and position < end:
+            while position < end and data[position] > 0x7F:
                 position += 1
             position += 1
         if end - position < 4 or data[position] != 0x08:

@@ -57,11 +57,8 @@ def _open(slices: Sequence[Slice], acquired: Sequence[Acquired]) -> OpenedRecord
     opened = OpenedRecords([], [], [], [])
     left_bytes = OPENED_BYTES_MAX
     for header, batch in _batches(slices):
-        wanted = {
-            offset: counts.pop(offset)
-            for offset in range(header.base_offset, header.next_offset)
-            if offset in counts
-        }
+        inside = range(header.base_offset, header.next_offset)
+        wanted = {offset: counts.pop(offset) for offset in [*counts] if offset in inside}
         if not wanted:
             continue
         if left_bytes <= 0:
@@ -94,6 +91,8 @@ def _batches(slices: Sequence[Slice]) -> Iterator[tuple[BatchHeader, memoryview]
         position = 0
         while len(data) - position >= HEADER_BYTES:
             header = peek(data, position)
+            if header.size_bytes < HEADER_BYTES:
+                break  # damaged: nothing leads to the next one
             yield header, data[position : position + header.size_bytes]
             position += header.size_bytes
 

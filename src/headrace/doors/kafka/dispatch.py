@@ -22,13 +22,14 @@ _FRAME_HEAD: Final = struct.Struct(">ii")
 
 def find_api(head: RequestHead, *, alone: bool = True) -> Api:
     """The handler of this request, as one process serves it `alone` or as several do; ApiVersions
-    is asked whatever its version (KIP-511). Raises MalformedError when there is none, which closes
-    the connection as Kafka does."""
+    is asked also in a version that is yet to come (KIP-511). Raises MalformedError when there is
+    none, which closes the connection as Kafka does."""
     if not is_served(head.api_key, alone=alone):
         raise MalformedError(f"API key {head.api_key} is not served")
     api = apis()[head.api_key]
     first, last = api.versions
-    if not first <= head.api_version <= last and head.api_key != ApiKey.API_VERSIONS:
+    is_from_the_future = head.api_version > last and head.api_key == ApiKey.API_VERSIONS
+    if not first <= head.api_version <= last and not is_from_the_future:
         raise MalformedError(f"{api.key.name} version {head.api_version} is not served")
     return api
 
