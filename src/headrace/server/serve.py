@@ -20,6 +20,7 @@ import headrace
 from headrace.doors.kafka.registry import apis
 from headrace.server.config import ServerConfig
 from headrace.server.node import CloseError, Node, StartError
+from headrace.server.repeated_lines import RepeatedLines
 from headrace.server.standard_streams import say
 
 __all__ = ["failed", "log_to_stderr", "prepare_process", "run", "runner"]
@@ -49,6 +50,8 @@ def log_to_stderr(who: str = "") -> None:
         level=logging.INFO,
         format=f"%(asctime)s {who}%(levelname)s %(name)s %(message)s",
     )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RepeatedLines())
 
 
 def prepare_process(who: str = "") -> None:
