@@ -1,4 +1,4 @@
-"""End-to-end latency at fixed rates, the same way for every system: `python -m bench.latency`.
+"""End-to-end latency at fixed rates, the same way for every system: `scripts/bench latency`.
 
 What is measured
     One producer, one partition (stream), records of 1 KiB. Each record has a moment at which it is
@@ -23,7 +23,8 @@ At which rates
     The most a system sustains is found first: by flooding it, then by bisection below that. A rate
     is sustained if at some moment of the last quarter of the trial the consumer was no more than
     BACKLOG_MS_MAX behind the schedule. Then 10, 50 and 80 % of each system's own most, and rates
-    that are the same for all. Each run has a new topic, and its first second does not count.
+    that are the same for all. Each run has a new topic, and its first second does not count; before
+    it the disk has all that others left. What is done to find the most also warms a system up.
 
 Every percentile is of all records, from buckets that are 1 % wide; the greatest is exact.
 """

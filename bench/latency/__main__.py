@@ -1,10 +1,11 @@
-"""`python -m bench.latency`: end-to-end latency at fixed rates, beside peers; the method is told in
+"""`scripts/bench latency`: end-to-end latency at fixed rates, beside peers; the method is told in
 the package. Prints a table, and writes JSON for `bench.document` and `bench.plots`."""
 
 import argparse
 import contextlib
 import dataclasses
 import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,14 +20,14 @@ from bench.peers import PEERS, External, NotInstalled
 from bench.processes import machine
 from bench.systems import DURABILITIES, Durability, Running, System
 
-QUICK = {"run_s": 5.0, "trial_s": 2.0, "trials": 4}
+QUICK = {"run_s": 4.0, "trial_s": 2.0, "trials": 4}
 """With four systems in less than twelve minutes on two cores."""
 FULL = {"run_s": 30.0, "trial_s": 5.0, "trials": 5}
 SHOWN = ("p50_ms", "p90_ms", "p99_ms", "p99_9_ms", "max_ms")
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench latency", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} instead of {FULL}")
     parser.add_argument("--seconds", type=float, help="of each run, without its warm-up")
     parser.add_argument("--durability", choices=DURABILITIES, help="only this one")
@@ -57,7 +58,7 @@ def main() -> int:
     except NotInstalled as missing:
         print(missing, file=sys.stderr)
         return 2
-    results["command"] = " ".join(["python -m bench.latency", *sys.argv[1:]])
+    results["command"] = shlex.join(["scripts/bench", "latency", *sys.argv[1:]])
     print_table(results["latency"])
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

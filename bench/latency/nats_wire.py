@@ -1,7 +1,7 @@
 """NATS JetStream: a PUB a record whose acknowledgements come to one inbox; a pull consumer without
 acknowledgements that always has one to two requests of READ_RECORDS open.
 
-The stream has the name of the log, and so has its only subject.
+The consumer is ephemeral and in memory, so that the server keeps nothing for it.
 """
 
 import json
@@ -10,12 +10,14 @@ from array import array
 from typing import Final
 
 from bench.latency.wires import TIME_BYTES, VALUE_BYTES, Ends, Template, moments, value
+from bench.raw_nats import publish, stream_of
 
 __all__ = ["NatsReceiving", "NatsSending"]
 
 READ_RECORDS: Final = 5000
 CONNECT: Final = b'CONNECT {"verbose":false,"pedantic":false}\r\n'
 CONSUMER: Final = "latency"
+INACTIVE_NS: Final = 300 * 10**9
 PING, PONG = b"PING\r\n", b"PONG\r\n"
 _ACK_END: Final = b"}\r\n"
 _MESSAGE: Final = re.compile(
@@ -25,13 +27,9 @@ _MESSAGE: Final = re.compile(
 )
 
 
-def publish(subject: str, reply: str, payload: bytes) -> bytes:
-    return f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + b"\r\n"
-
-
 class NatsSending:
     def __init__(self, log: str) -> None:
-        self._template = Template.of(publish(log, "_INBOX.acks", value()))
+        self._template = Template.of(publish(stream_of(log, 0), "_INBOX.acks", value()))
         self._acks = Ends(_ACK_END)
         self._pings = Ends(PING)
         self._reply = b""
@@ -55,7 +53,7 @@ class NatsSending:
 
 class NatsReceiving:
     def __init__(self, log: str) -> None:
-        self._log = log
+        self._stream = stream_of(log, 0)
         self._open = 0
         """Records asked for that have not come."""
         self._reply = b""
@@ -63,13 +61,14 @@ class NatsReceiving:
     def hello(self) -> tuple[bytes, bytes]:
         """Also makes the consumer; the answer to that is JSON, while INFO ends with a blank."""
         config = {
-            "durable_name": CONSUMER,
+            "name": CONSUMER,
             "deliver_policy": "all",
             "ack_policy": "none",
-            "replay_policy": "instant",
+            "mem_storage": True,
+            "inactive_threshold": INACTIVE_NS,
         }
-        body = json.dumps({"stream_name": self._log, "config": config}).encode()
-        api = f"$JS.API.CONSUMER.DURABLE.CREATE.{self._log}.{CONSUMER}"
+        body = json.dumps({"stream_name": self._stream, "config": config}).encode()
+        api = f"$JS.API.CONSUMER.CREATE.{self._stream}.{CONSUMER}"
         subscribe = b"SUB _INBOX.api 1\r\nSUB _INBOX.records 2\r\n"
         return CONNECT + subscribe + publish(api, "_INBOX.api", body), _ACK_END
 
@@ -77,7 +76,7 @@ class NatsReceiving:
         out, self._reply = self._reply, b""
         if self._open <= READ_RECORDS:
             self._open += READ_RECORDS
-            api = f"$JS.API.CONSUMER.MSG.NEXT.{self._log}.{CONSUMER}"
+            api = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{CONSUMER}"
             out += publish(api, "_INBOX.records", b'{"batch":%d}' % READ_RECORDS)
         return out
 

@@ -5,6 +5,7 @@ from array import array
 from typing import Final
 
 from bench.latency.wires import TIME_BYTES, VALUE_BYTES, Template, moments, value
+from bench.raw_redis import command, key_of
 
 __all__ = ["RedisReceiving", "RedisSending"]
 
@@ -19,13 +20,9 @@ _HEAD: Final = re.compile(rb"\*1\r\n\*2\r\n\$\d+\r\n[^\r]+\r\n\*(\d+)\r\n")
 """Of an answer: one stream, its key, how many entries."""
 
 
-def command(*words: bytes) -> bytes:
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
-
-
 class RedisSending:
-    def __init__(self, key: str) -> None:
-        self._template = Template.of(command(b"XADD", key.encode(), b"*", FIELD, value()))
+    def __init__(self, log: str) -> None:
+        self._template = Template.of(command("XADD", key_of(log, 0), "*", FIELD, value()))
         self._lines = 0
         """Whole ones that are not a whole reply yet."""
         self._left = b""
@@ -52,8 +49,8 @@ class RedisSending:
 
 
 class RedisReceiving:
-    def __init__(self, key: str) -> None:
-        self._key = key.encode()
+    def __init__(self, log: str) -> None:
+        self._key = key_of(log, 0)
         self._last_id = b"0-0"
         self._is_asked = False
         self._left = 0
@@ -66,10 +63,8 @@ class RedisReceiving:
         if self._is_asked:
             return b""
         self._is_asked = True
-        count = str(READ_RECORDS_MAX).encode()
-        return command(
-            *(b"XREAD", b"COUNT", count, b"BLOCK", b"0", b"STREAMS", self._key, self._last_id)
-        )
+        words = ("XREAD", "COUNT", READ_RECORDS_MAX, "BLOCK", 0, "STREAMS", self._key)
+        return command(*words, self._last_id)
 
     def parse(self, data: memoryview) -> "tuple[int, array[int]]":
         at = 0

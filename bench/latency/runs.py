@@ -8,6 +8,7 @@ summaries (`count`, percentiles and the greatest in ms) of `ack`, `end_to_end` a
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -72,6 +73,7 @@ def run_at(
     records = max(int(rate * (warm_s + seconds)), 1)
     log = f"latency{time.time_ns()}"
     touch_memory(directory, min(records * VALUE_BYTES, TOUCH_BYTES_MAX))
+    os.sync()  # nobody waits for the disk to take what another has left
     running.driver.create(log)
     try:
         spec = Spec(

@@ -91,7 +91,7 @@ def test_redis_entries_are_read_however_they_are_cut(count, size):
     sent = bytes(RedisSending("log").encode(times_ns))
     values = re.findall(rb"\$1\r\nv\r\n\$1000\r\n(.{1000})\r\n", sent, re.DOTALL)
     assert len(values) == count
-    answer = b"*1\r\n*2\r\n$3\r\nlog\r\n*%d\r\n" % count
+    answer = b"*1\r\n*2\r\n$5\r\nlog-0\r\n*%d\r\n" % count
     for number, value in enumerate(values):
         entry = b"%d-%d" % (1700000000000, number)
         answer += b"*2\r\n$%d\r\n%s\r\n*2\r\n$1\r\nv\r\n$1000\r\n%s\r\n" % (
@@ -132,9 +132,9 @@ def test_what_redis_refuses_raises():
 def test_nats_messages_are_read_however_they_are_cut_and_pings_answered(size):
     times_ns = times_of(20)
     sent = bytes(NatsSending("log").encode(times_ns))
-    payloads = re.findall(rb"PUB log _INBOX.acks 1000\r\n(.{1000})\r\n", sent, re.DOTALL)
+    payloads = re.findall(rb"PUB log-0 _INBOX.acks 1000\r\n(.{1000})\r\n", sent, re.DOTALL)
     data = b"PING\r\n".join(
-        b"MSG log 2 $JS.ACK.log.latency.1.2.3.4.5 1000\r\n" + payload + b"\r\n"
+        b"MSG log-0 2 $JS.ACK.log.latency.1.2.3.4.5 1000\r\n" + payload + b"\r\n"
         for payload in payloads
     )
     receiving = NatsReceiving("log")
@@ -151,7 +151,7 @@ def test_nats_messages_are_read_however_they_are_cut_and_pings_answered(size):
 @pytest.mark.parametrize("size", [1, 5, 1000])
 def test_nats_acknowledgements_are_counted_however_they_are_cut(size):
     sending = NatsSending("log")
-    ack = b'{"stream":"log", "seq":7}'
+    ack = b'{"stream":"log-0", "seq":7}'
     acks = (b"MSG _INBOX.acks 1 %d\r\n%s\r\n" % (len(ack), ack)) * 9 + b"PING\r\n"
     counted, replies = 0, b""
     for piece in pieces(acks, size):
