@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from proof.errors import Outage
-from proof.workers import kill_worker
+from proof.workers import kill_worker, worker_pids
 
 __all__ = ["ExternalBroker", "HeadraceBroker"]
 
@@ -71,17 +71,24 @@ class HeadraceBroker:
         self._stdout().close()
 
     def crash(self) -> None:
-        down = time.monotonic()
         if self.workers > 1:
-            victim = len(self.outages) % self.workers
-            kill_worker(self.process.pid, victim, self.worker_ports[victim], DOWN_S)
-            self.outages.append((down, time.monotonic()))
+            self.crash_worker(len(self.outages) % self.workers)
             return
+        down = time.monotonic()
         self._kill()
         self._stdout().close()
         time.sleep(DOWN_S)
         self._start()
         self.outages.append((down, time.monotonic()))
+
+    def crash_worker(self, victim: int) -> None:
+        down = time.monotonic()
+        kill_worker(self.process.pid, victim, self.worker_ports[victim], DOWN_S)
+        self.outages.append((down, time.monotonic()))
+
+    def streams_pid(self) -> int:
+        """Of the process that serves gRPC."""
+        return worker_pids(self.process.pid)[0] if self.workers > 1 else self.process.pid
 
     def _kill(self) -> None:
         self.process.kill()

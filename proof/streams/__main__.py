@@ -25,6 +25,7 @@ def main() -> int:
         records_per_s=options.records_per_s,
         wave_s=options.wave_s,
         life_s=options.life_s,
+        kills=options.kills if options.workers > 1 else 0,
     )
     broker = HeadraceBroker(directory, options.durability, with_grpc=True, workers=options.workers)
     with broker:
@@ -57,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--life-s", type=float, default=20, help="of a stream (default 20)")
     parser.add_argument("--durability", choices=("fsync", "os"), default="fsync")
     parser.add_argument("--workers", type=int, default=1, help="of the broker")
+    parser.add_argument("--kills", type=int, default=0, help="of workers, but for the first")
     parser.add_argument("--dir", help="where the data goes (default: a temporary directory)")
     parser.add_argument("--keep", action="store_true", help="keep log and data")
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON, - for stdout")

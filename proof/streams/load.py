@@ -43,6 +43,8 @@ class Plan:
     """The wave's top is what so many hot partitions carry."""
     partitions: int = 1
     """That the topic begins with."""
+    kills: int = 0
+    """Of workers that have partitions and no gRPC door."""
     topic: str = "proof.streams.events"
 
     @property

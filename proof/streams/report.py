@@ -40,6 +40,10 @@ class Report:
     reopened: int
     retired: int
     relieved: int
+    workers: int
+    """Of the broker; the first serves the streams, all have partitions."""
+    workers_killed: int
+    down_s: float
     broker_idle_mb: float
     broker_peak_mb: float
     broker_mb_by_fifths: list[float]
@@ -77,6 +81,9 @@ class Report:
             "of them in the log twice": f"{self.unacknowledged_records:,}",
             "partitions opened, reopened, retired": (
                 f"{self.opened}, {self.reopened}, {self.retired}"
+            ),
+            "workers, killed": (
+                f"{self.workers}, {self.workers_killed} (down {self.down_s:.1f} s in all)"
             ),
             "times a hot one was relieved": str(self.relieved),
             "partitions, active at most": f"{self.partitions}, {self.active_most}",

@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -61,15 +63,19 @@ def run(plan: Plan, broker: HeadraceBroker) -> Report:
     for made in admin.create_topics([topic]).values():
         made.result(ADMIN_S)
     counts = Counts()
-    watched = _Watched(broker.process.pid, counts)
+    watched = _Watched(broker.streams_pid(), counts)
     idle_mb = watched.memory_mb("VmRSS")
-    told = asyncio.run(run_load(plan, broker.grpc_port, counts, watched.look))
+    with _trouble(plan, broker):
+        told = asyncio.run(run_load(plan, broker.grpc_port, counts, watched.look))
     peak_mb, cpu_s = watched.memory_mb("VmHWM"), watched.cpu_s()
-    partitions = len(admin.list_topics(timeout=ADMIN_S).topics[plan.topic].partitions)
+    leaders = _leader_ports(admin, plan.topic)
+    partitions = len(leaders)
     judge, check = Judge(), StreamCheck()
-    with PlainRequests("127.0.0.1", broker.port, ADMIN_S) as requests:
-        for partition in range(partitions):
+    for partition, port in enumerate(leaders):
+        with PlainRequests("127.0.0.1", port, ADMIN_S) as requests:
             _read(requests, plan.topic, partition, judge, check)
+    (port,) = _leader_ports(admin, DECISIONS_TOPIC)
+    with PlainRequests("127.0.0.1", port, ADMIN_S) as requests:
         decisions = list(_decisions(requests, plan.topic))
     verdict = judge.verdict(told)
     actions = Counter(decision["action"] for decision in decisions)
@@ -94,6 +100,9 @@ def run(plan: Plan, broker: HeadraceBroker) -> Report:
         reopened=_partitions_of(decisions, "reopen"),
         retired=actions["retire"],
         relieved=actions["relieve"],
+        workers=broker.workers,
+        workers_killed=len(broker.outages),
+        down_s=sum(up - down for down, up in broker.outages),
         broker_idle_mb=idle_mb,
         broker_peak_mb=peak_mb,
         broker_mb_by_fifths=_fifths(watched.resident_mb),
@@ -107,6 +116,39 @@ def run(plan: Plan, broker: HeadraceBroker) -> Report:
             *verdict.problems,
         ],
     )
+
+
+@contextmanager
+def _trouble(plan: Plan, broker: HeadraceBroker) -> Iterator[None]:
+    """Kill workers in turn, evenly over the run."""
+    over = threading.Event()
+    failed: list[Exception] = []
+
+    def kill() -> None:
+        try:
+            for number in range(plan.kills):
+                if over.wait(plan.seconds / (plan.kills + 1)):
+                    return
+                broker.crash_worker(1 + number % (broker.workers - 1))
+        except (OSError, LookupError) as error:
+            failed.append(error)
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        killing.join()
+    if failed:
+        raise failed[0]
+
+
+def _leader_ports(admin: AdminClient, topic: str) -> list[int]:
+    """By partition."""
+    seen = admin.list_topics(timeout=ADMIN_S)
+    found = seen.topics[topic].partitions
+    return [int(seen.brokers[found[index].leader].port) for index in range(len(found))]
 
 
 def _fifths(samples: list[float]) -> list[float]:
