@@ -1,8 +1,11 @@
 """A NATS client for JetStream that publishes frames made beforehand and counts acknowledgements.
 
 NATS has no batches on the wire: a request of many records is as many PUB frames, sent together,
-each of which is acknowledged (what its clients call asynchronous publishing). Readers are pull
-consumers without acknowledgements that keep two pulls open, so that the server never waits.
+each of which is acknowledged (what its clients call asynchronous publishing). The batches that
+servers have since 2.14 (`allow_batched`) were tried and took as much of its processor for each
+record, 5.5 us of it against 5.3, and with `sync_interval: always` each record is synced by itself
+in both. Readers are pull consumers without acknowledgements that keep two pulls open, so that the
+server never waits.
 
 The protocol is lines ended by CR LF, with values behind those of MSG and HMSG. Values hold no line
 feed, so lines can be counted.

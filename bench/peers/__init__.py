@@ -1,7 +1,7 @@
 """Other systems to measure beside ours: each starts on a free port with its data beside ours, and
 is gone afterwards. What they are made of is fetched when asked for (`scripts/bench
 --install-peers`), into the directory of `bench.peers.installed.cache`; nothing of it is needed
-otherwise.
+otherwise. `python -m bench.peers NAME --port PORT` starts one for hands.
 """
 
 from typing import Protocol
@@ -18,6 +18,9 @@ __all__ = ["PEERS", "External", "NotInstalled", "Peer"]
 
 class Peer(System, Protocol):
     """A system that can be installed."""
+
+    port: int | None
+    """Where it listens, a free one unless it is set."""
 
     def install(self) -> str:
         """Fetch what is missing; what there is now, in a line. Raises NotInstalled."""

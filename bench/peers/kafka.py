@@ -20,7 +20,6 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 
-from bench.peers import by_hand
 from bench.peers.installed import NotInstalled, cache
 from bench.processes import free_port, started
 from bench.raw_kafka import KafkaDriver
@@ -168,7 +167,3 @@ def answers(address: str) -> bool:
             return len(connection.recv(4)) == 4
     except OSError:
         return False
-
-
-if __name__ == "__main__":
-    by_hand.run(Kafka())

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from bench.peers import by_hand, debian
+from bench.peers import debian
 from bench.peers.installed import NotInstalled, cache
 from bench.processes import free_port, started
 from bench.raw_nats import NatsDriver
@@ -26,7 +26,7 @@ MODULE = "github.com/nats-io/nats-server/v2@v2.15.2"
 OLDEST = (2, 10)
 POLICIES: dict[Durability, tuple[str, str]] = {
     "os": ("2m", "its default: written before the acknowledgement, synced every two minutes"),
-    "fsync": ("always", "sync_interval: always: each write is synced before it is acknowledged"),
+    "fsync": ("always", "sync_interval: always: each record is synced before it is acknowledged"),
 }
 NOTES = [
     "no batches: a batch of n records is n PUB, all under way at once; a partition is a stream",
@@ -125,7 +125,3 @@ def answers(address: str) -> bool:
             return connection.recv(1024).startswith(b"INFO")
     except OSError:
         return False
-
-
-if __name__ == "__main__":
-    by_hand.run(Nats())

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from bench.peers import by_hand, debian
+from bench.peers import debian
 from bench.peers.installed import NotInstalled
 from bench.processes import free_port, started
 from bench.raw_redis import RedisDriver, ask
@@ -96,7 +96,3 @@ def version(program: str, environment: dict[str, str]) -> str:
         check=True,
     ).stdout
     return text.partition("v=")[2].split()[0]
-
-
-if __name__ == "__main__":
-    by_hand.run(Redis())
