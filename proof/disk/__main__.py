@@ -1,0 +1,74 @@
+"""`python -m proof.disk`: every way to fail, over as many lives as there is time for."""
+
+import argparse
+import logging
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from proof.disk.sweeps import FAULTS, Outcome, crash, fail_nth, length_of
+
+__all__ = ["main"]
+
+Run = tuple[str, Callable[[], Outcome]]
+
+
+def main() -> int:
+    options = _options()
+    logging.disable(logging.CRITICAL)
+    began_s = time.monotonic()
+    totals, kinds, broken = Counter[str](), Counter[str](), 0
+    for seed in range(options.seed, options.seed + options.seeds):
+        for name, run in _runs(seed, options):
+            if options.minutes and time.monotonic() - began_s > options.minutes * 60:
+                break
+            try:
+                outcome = run()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+                broken += 1
+                print(f"BROKEN {name}: {error!r}", flush=True)
+            else:
+                totals.update(runs=1, calls=outcome.calls, images=outcome.images)
+                totals.update(refused=outcome.refused, faults_met=outcome.was_met)
+                kinds.update(outcome.kinds)
+        else:
+            totals.update(seeds=1)
+            continue
+        break
+    elapsed_s = time.monotonic() - began_s
+    print(f"from seed {options.seed}: {dict(totals)}, {elapsed_s:.0f} s, {broken} broken")
+    if kinds:
+        print(f"damage: {dict(kinds)}")
+    return 1 if broken else 0
+
+
+def _runs(seed: int, options: argparse.Namespace) -> Iterator[Run]:
+    """All that is done to one life."""
+    length = length_of(seed)
+    for name, fault in FAULTS.items():
+        for nth in range(1 + seed % options.stride, length, options.stride):
+            yield f"{name}, seed {seed}, call {nth}", partial(fail_nth, seed, nth, fault)
+    part = 1 / options.stride
+    yield f"power cuts, seed {seed}", partial(crash, seed, part=part)
+    yield f"power cuts after EIO, seed {seed}", partial(crash, seed, part=part, fault=FAULTS["EIO"])
+    yield (
+        f"power cuts on a full disk, seed {seed}",
+        partial(crash, seed, part=part, fault=FAULTS["full for a while"]),
+    )
+    yield f"kills, seed {seed}", partial(crash, seed, part=part, durability="os")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m proof.disk", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5, help="lives (default 5)")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 20), help="the first one")
+    parser.add_argument("--stride", type=int, default=7, help="1 fails every call (default 7)")
+    parser.add_argument("--minutes", type=float, default=0, help="end after so long")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
