@@ -24,18 +24,22 @@ from proof.disk.model import Entry, Partition
 
 __all__ = ["Life", "new_partitions"]
 
-STEPS: Final = 60
+STEPS: Final = 70
 TOPIC, COMPACTED, SHORT_LIVED = UUID(int=1), UUID(int=2), UUID(int=3)
 KEYS: Final = 6
 PLAIN: Final = -1
 
 
 def new_partitions() -> list[Hosted]:
-    small = {"segment_bytes": 2500, "index_interval_bytes": 512}
-    plain = LogConfig(**small, retention_bytes=6000)
-    kept = LogConfig(**small)
+    plain = LogConfig(segment_bytes=2500, index_interval_bytes=512, retention_bytes=2500)
+    kept = LogConfig(segment_bytes=2500, index_interval_bytes=512)
     compacted = LogConfig(
-        **small, compact=True, delete=False, dirty_ratio_min=0.0, delete_retention_ms=0
+        segment_bytes=900,
+        index_interval_bytes=256,
+        compact=True,
+        delete=False,
+        dirty_ratio_min=0.0,
+        delete_retention_ms=0,
     )
     return [
         Hosted(Partition(0), TOPIC, plain),
@@ -72,7 +76,7 @@ class Life:
         await host.open()
         await self._send_again()
         actions = [self._append] * 12 + [self._end] * 3 + [self._retry] * 2 + [self._look] * 3
-        actions += [self._tidy, self._tidy, self._delete_before, self._clean, self._clean]
+        actions += [self._tidy] * 5 + [self._delete_before] + [self._clean] * 4
         actions += [self._settle, self._settle, self._restart, self._skip, self._come_and_go]
         for _ in range(self._steps):
             hosted = random.choice(self.partitions)
@@ -128,7 +132,7 @@ class Life:
             value = random.randbytes(random.choice((8, 60, 200, 600)))
             if hosted.model.is_compacted:
                 key = b"k%d" % random.randrange(KEYS)
-                records.append((key, None if random.random() < 0.15 else value))
+                records.append((key, None if random.random() < 0.15 else value[:200]))
             else:
                 records.append((None, value))
         return records

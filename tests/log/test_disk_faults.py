@@ -1,15 +1,18 @@
 """What was found with a disk that fails and forgets: one test each."""
 
+import asyncio
 import errno
 import os
+import threading
 from random import Random
 
 import pytest
 
-from headrace.log import upkeep
+from headrace.log import flusher, upkeep
 from headrace.log.contract import CorruptLogError
 from headrace.log.segment import SegmentFacts
 from headrace.log.swap import Journal, Swap, replace_files, write_journal
+from headrace.log.syncing import Syncing
 from headrace.testing.disk import FaultDisk, Loss, mounted
 from headrace.wire.batch import peek
 from headrace.wire.errors import RequestError
@@ -47,6 +50,38 @@ def test_a_power_cut_does_not_take_the_new_data_directory(lab, fault_disk):
     lab.run(scenario)
     with mounted(images[0]):
         assert len(lab.run(lab.batches)) == 10
+
+
+def test_a_segment_that_is_made_while_its_directory_is_synced_has_a_name_after_a_power_cut(
+    lab, fault_disk, monkeypatch
+):
+    """The first round is over for the loop before the second one begins in the thread."""
+    sync, begin = flusher.sync_job, Syncing.begin_sync
+    is_synced, may_end, is_over = threading.Event(), threading.Event(), threading.Event()
+
+    def sync_job(job):
+        sync(job)
+        is_synced.set()
+        assert may_end.wait(10)
+
+    def begin_sync(syncing):
+        assert not is_synced.is_set() or is_over.wait(10)
+        return begin(syncing)
+
+    async def scenario(log):
+        monkeypatch.setattr(flusher, "sync_job", sync_job)
+        monkeypatch.setattr(Syncing, "begin_sync", begin_sync)
+        first = lab.put_soon(log, lab.batch(b"x" * 300))
+        assert await asyncio.to_thread(is_synced.wait, 10)
+        second = lab.put_soon(log, lab.batch(b"y" * 300))
+        may_end.set()
+        await first
+        is_over.set()
+        await second
+        return fault_disk.after_power_cut(nothing_kept())
+
+    with mounted(lab.run(scenario, segment_bytes=400)):
+        assert len(lab.run(lab.batches)) == 2
 
 
 def test_a_close_that_fails_leaves_no_other_file_open(lab, fault_disk):

@@ -64,10 +64,10 @@ class Syncing:
         self._rounds_over: asyncio.Event | None = None
 
     def has_new_file(self) -> None:
-        """A file was made in the log's directory."""
+        """A file was made in the log's directory. That makes the directories other ones than a
+        round under way has, which may have synced this one already."""
         directory = self._log.directory
-        if directory not in self._directories:
-            self._directories = (directory, *self._directories)
+        self._directories = (directory, *(one for one in self._directories if one != directory))
 
     def sealed(self, segment: Segment) -> None:
         """The segment was sealed, and another begun."""
