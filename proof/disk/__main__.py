@@ -8,12 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Final
 
-from proof.disk.sweeps import FAULTS, Outcome, crash, fail_nth, length_of
+from proof.disk.sweeps import FAULTS, Outcome, crash, fail_nth
 
 __all__ = ["main"]
 
-Run = tuple[str, Callable[[], Outcome]]
+CALLS_MAX: Final = 5000
+"""More than a life makes."""
+
+Run = Callable[[], Outcome]
 
 
 def main() -> int:
@@ -21,23 +25,18 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     began_s = time.monotonic()
     totals, kinds, broken = Counter[str](), Counter[str](), 0
-    for seed in range(options.seed, options.seed + options.seeds):
-        for name, run in _runs(seed, options):
-            if options.minutes and time.monotonic() - began_s > options.minutes * 60:
-                break
-            try:
-                outcome = run()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
-                broken += 1
-                print(f"BROKEN {name}: {error!r}", flush=True)
-            else:
-                totals.update(runs=1, calls=outcome.calls, images=outcome.images)
-                totals.update(refused=outcome.refused, faults_met=outcome.was_met)
-                kinds.update(outcome.kinds)
+    for name, run in _all_runs(options):
+        if options.minutes and time.monotonic() - began_s > options.minutes * 60:
+            break
+        try:
+            outcome = run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+            broken += 1
+            print(f"BROKEN {name}: {error!r}", flush=True)
         else:
-            totals.update(seeds=1)
-            continue
-        break
+            totals.update(runs=1, calls=outcome.calls, images=outcome.images)
+            totals.update(refused=outcome.refused, faults_met=outcome.was_met)
+            kinds.update(outcome.kinds)
     elapsed_s = time.monotonic() - began_s
     print(f"from seed {options.seed}: {dict(totals)}, {elapsed_s:.0f} s, {broken} broken")
     if kinds:
@@ -45,20 +44,29 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _runs(seed: int, options: argparse.Namespace) -> Iterator[Run]:
-    """All that is done to one life."""
-    length = length_of(seed)
-    for name, fault in FAULTS.items():
-        for nth in range(1 + seed % options.stride, length, options.stride):
-            yield f"{name}, seed {seed}, call {nth}", partial(fail_nth, seed, nth, fault)
+def _all_runs(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
+    """All that is done to each life. A fault goes from call to call until none is left."""
     part = 1 / options.stride
-    yield f"power cuts, seed {seed}", partial(crash, seed, part=part)
-    yield f"power cuts after EIO, seed {seed}", partial(crash, seed, part=part, fault=FAULTS["EIO"])
-    yield (
-        f"power cuts on a full disk, seed {seed}",
-        partial(crash, seed, part=part, fault=FAULTS["full for a while"]),
-    )
-    yield f"kills, seed {seed}", partial(crash, seed, part=part, durability="os")
+    for seed in range(options.seed, options.seed + options.seeds):
+        for name, fault in FAULTS.items():
+            for nth in range(1 + seed % options.stride, CALLS_MAX, options.stride):
+                outcomes: list[Outcome] = []
+                yield (
+                    f"{name}, seed {seed}, call {nth}",
+                    partial(_kept, outcomes, partial(fail_nth, seed, nth, fault)),
+                )
+                if outcomes and not outcomes[0].was_met:
+                    break
+        cut = partial(crash, seed, part=part)
+        yield f"power cuts, seed {seed}", cut
+        for name in ("EIO", "full for a while"):
+            yield f"power cuts after {name}, seed {seed}", partial(cut, fault=FAULTS[name])
+        yield f"kills, seed {seed}", partial(cut, durability="os")
+
+
+def _kept(outcomes: list[Outcome], run: Run) -> Outcome:
+    outcomes.append(run())
+    return outcomes[0]
 
 
 def _options() -> argparse.Namespace:

@@ -106,6 +106,28 @@ def test_a_file_system_that_cannot_say_counts_as_cold(lab, monkeypatch):
     lab.run(scenario)
 
 
+def test_an_index_that_is_let_go_while_its_file_is_opened_is_loaded_again(lab, monkeypatch):
+    real, opened = reader.open_segment, []
+
+    def open_segment(segment, interval_bytes, with_index):
+        found = real(segment, interval_bytes, with_index)
+        if not opened:
+            segment.unload_index()
+        opened.append(with_index)
+        return found
+
+    async def scenario(log):
+        await fill(lab, log, 40)
+        first = next(iter(log.segments))
+        first.close_file()
+        assert first.is_index_loaded
+        monkeypatch.setattr(reader, "open_segment", open_segment)
+        assert peek(await lab.read_bytes(log, 3)).base_offset == 3
+        assert opened == [False, True]
+
+    lab.run(scenario, segment_bytes=3000)
+
+
 def test_warming_reads_the_whole_slice_in_a_thread(lab, monkeypatch):
     ranges = []
     real = log_disk.preadv

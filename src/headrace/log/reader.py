@@ -257,7 +257,7 @@ class Reader:
     async def _opened(self, segment: Segment) -> OpenFile:
         """The segment's file, held for the caller, with its index in memory."""
         file = segment.file
-        if file is None or not segment.is_index_loaded:
+        while file is None or not segment.is_index_loaded:  # it may be unloaded meanwhile
             file = await self._open(segment)
         if segment is not self._segments.active and segment.is_index_saved:
             self._resources.sealed.used(segment)
