@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from headrace.log import producers
 from headrace.log.producers import EXPIRY_MS, WINDOW, ProducerTable
-from headrace.wire.batch import BatchHeader
+from headrace.wire.batch import ATTRIBUTE_TRANSACTIONAL, BatchHeader
 from headrace.wire.errors import ErrorCode, RequestError
+from headrace.wire.markers import Marker
 
 SEQUENCES = 1 << 31
 
@@ -51,6 +52,25 @@ def test_a_retried_batch_returns_its_first_offset_within_the_window():
     for at in range(2, 7):
         assert log.append(header(1, 0, at * 3, 3)) == offsets[at]
     log.refuses(header(1, 0, 3, 3), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+
+
+def test_what_belongs_to_a_transaction_that_has_ended_is_not_taken_for_a_retry():
+    """A client that aborted may reuse the sequences of what it thinks was not written. Taken for
+    a retry, its records would be acknowledged and lost."""
+    log = Written()
+
+    def batch(sequence: int) -> BatchHeader:
+        return header(1, 0, sequence, 2)._replace(attributes=ATTRIBUTE_TRANSACTIONAL)
+
+    log.append(batch(0))
+    assert log.append(batch(2)) == 2
+    assert log.append(batch(2)) == log.append(batch(2)) == 2
+    log.table.end(Marker(1, 0, False, 0), 4, 0)
+    log.end_offset = 5
+    log.refuses(batch(2), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+    assert log.append(batch(4)) == 5
+    log.refuses(batch(2), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+    assert log.append(batch(4)) == 5
 
 
 def test_the_last_batch_of_a_producer_is_known_until_it_is_forgotten():

@@ -52,6 +52,7 @@ _CAUSES: Final = {
     ErrorCode.MESSAGE_TOO_LARGE: "too_large",
     ErrorCode.RECORD_LIST_TOO_LARGE: "too_large",
     ErrorCode.KAFKA_STORAGE_ERROR: "storage",
+    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND: "storage",
 }
 
 Run = tuple[int, int, int]

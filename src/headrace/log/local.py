@@ -320,12 +320,19 @@ class LocalLog:
             self.refuse(ErrorCode.KAFKA_STORAGE_ERROR, reason)
 
     def refuse(self, code: ErrorCode, reason: str) -> None:
-        """From now on every call is refused, and so is every append not answered yet."""
+        """From now on every call is refused, and so is every append not answered yet.
+
+        What was written and could not be synced may be there after the next start. A client that
+        hears KAFKA_STORAGE_ERROR takes it for not written, and may give its sequence to other
+        records; NOT_ENOUGH_REPLICAS_AFTER_APPEND says that it is in doubt."""
         self._refusal = code, reason
         waiting = list(self._waiting)
         self._waiting.clear()
-        for _, done, _ in waiting:
-            done(RequestError(code, reason))
+        in_doubt = code
+        if code is ErrorCode.KAFKA_STORAGE_ERROR:
+            in_doubt = ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
+        for _, done, appended in waiting:
+            done(RequestError(in_doubt if appended.base_offset >= 0 else code, reason))
         self._tell_watchers()
 
     def check(self) -> None:

@@ -108,7 +108,7 @@ class ProducerTable:
             if sequence == producer.next_sequence:
                 return None
             last = (sequence + header.last_offset_delta) & _SEQUENCE_MASK
-            for batch in producer.batches:
+            for batch in self._may_come_again(header, producer):
                 if batch.first_sequence == sequence and batch.last_sequence == last:
                     return batch
             expected = producer.next_sequence
@@ -126,6 +126,15 @@ class ProducerTable:
             ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
             f"producer {header.producer_id} sent sequence {sequence}, expected {expected}",
         )
+
+    def _may_come_again(self, header: BatchHeader, producer: _Producer) -> list[WrittenBatch]:
+        """The batches that `header` may be a retry of. A transaction's are its own only: nobody
+        sends again what belongs to one that has ended, but a client that aborted may have given
+        the sequences of what it thinks was never written to other records (librdkafka does)."""
+        if not header.attributes & ATTRIBUTE_TRANSACTIONAL:
+            return producer.batches
+        first = self.transactions.first_offset(header.producer_id)
+        return [batch for batch in producer.batches if 0 <= first <= batch.base_offset]
 
     def record(
         self, header: BatchHeader, base_offset: int, log_append_time_ms: int, now_ms: int
