@@ -58,6 +58,9 @@ class Syncable(Protocol):
     def mark_synced(self, job: SyncJob) -> None:
         """In the same thread: the job is done."""
 
+    def mark_failed(self, error: OSError) -> None:
+        """In the same thread: it failed."""
+
     def end_sync(self, job: SyncJob, error: OSError | None) -> None:
         """On the loop: the job is done, or failed for good."""
 
@@ -194,6 +197,7 @@ def _sync(log: Syncable, job: SyncJob) -> _Result:
     try:
         sync_job(job)
     except OSError as error:
+        log.mark_failed(error)
         return log, job, error
     return _marked(log, job)
 

@@ -41,6 +41,7 @@ class Syncing:
     __slots__ = (
         "_directories",
         "_flusher",
+        "_has_failed",
         "_is_short",
         "_log",
         "_mark",
@@ -58,6 +59,8 @@ class Syncing:
         self._mark = mark
         self._sealed: tuple[Segment, ...] = ()
         self._directories: tuple[str, ...] = tuple(new_directories)
+        self._has_failed = False
+        """A sync failed for good, as the flusher's threads know before the loop does."""
         self._is_short = False
         """Of file descriptors, in the last round."""
         self._rounds_due = 0
@@ -99,9 +102,18 @@ class Syncing:
         return SyncJob(tail, files, self._directories)
 
     def mark_synced(self, job: SyncJob) -> None:
-        """In the flusher's thread, when the job is done."""
+        """In the flusher's thread, when the job is done. Not after one that failed: what that was
+        to sync lies before what this one has, and may be gone."""
+        if self._has_failed:
+            return
         _, segment, position = job.tail
         self._mark.set(segment.base_offset, position)
+
+    def mark_failed(self, error: OSError) -> None:
+        """In the flusher's thread, when the job has failed; the next one may be done before the
+        loop hears of it."""
+        if error.errno not in _NO_DESCRIPTORS:
+            self._has_failed = True
 
     def end_sync(self, job: SyncJob, error: OSError | None) -> None:
         """On the loop."""

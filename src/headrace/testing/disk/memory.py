@@ -73,6 +73,12 @@ class MemoryDisk:
             self._opened.clear()
             self._locked.clear()
 
+    def forget_descriptors(self) -> None:
+        """The process is gone, and the machine is not: no descriptor stays, every byte does."""
+        with self._lock:
+            self._opened.clear()
+            self._locked.clear()
+
     # What tests ask and do
 
     def opened(self, fd: int) -> Opened:

@@ -1,0 +1,47 @@
+"""Deliberate mistakes in the broker, to see that the simulator sings.
+
+Each is one function of the product that does something else while a run lasts. A change of the
+product that makes one of them silent has made the simulator blind.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Final
+from unittest import mock
+
+import headrace.log.flusher
+from headrace.log.local import LocalLog
+from headrace.log.producers import ProducerTable
+
+__all__ = ["CANARIES", "canary"]
+
+
+def _no_sync() -> AbstractContextManager[Any]:
+    """Producers are told that a batch is durable, and nobody has asked the disk."""
+    return mock.patch.object(headrace.log.flusher, "sync_job", return_value=None)
+
+
+def _watermark_ahead() -> AbstractContextManager[Any]:
+    """The high watermark moves to the log's end, where nothing is synced yet."""
+    advance = LocalLog.advance
+    return mock.patch.object(LocalLog, "advance", lambda log, _: advance(log, log.tail))
+
+
+def _forgotten_producers() -> AbstractContextManager[Any]:
+    """A start does not look for what producers have written since the last checkpoint."""
+    return mock.patch.object(ProducerTable, "replay", return_value=None)
+
+
+CANARIES: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
+    "no-sync": _no_sync,
+    "watermark-ahead": _watermark_ahead,
+    "forgotten-producers": _forgotten_producers,
+}
+
+
+@contextlib.contextmanager
+def canary(name: str) -> Iterator[None]:
+    """The broker is wrong in this way. Raises KeyError."""
+    with CANARIES[name]():
+        yield
