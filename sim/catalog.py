@@ -7,7 +7,7 @@ nobody knows what a restart will find; here a coin decides at once.
 import errno
 import os
 import sqlite3
-from typing import Any
+from typing import Any, cast
 
 from headrace.catalog.connecting import Connected
 from headrace.catalog.schema import CatalogError, prepare
@@ -48,7 +48,7 @@ class MemoryCatalog:
         if self._database.in_transaction:
             self._database.rollback()
         prepare(self._database)
-        return Connected(self._database, None)
+        return Connected(cast("Any", None), self._database, None)
 
     def disconnect(self, _: Connected) -> None:
         """It stays for the next one."""
