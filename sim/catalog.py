@@ -41,6 +41,10 @@ class MemoryCatalog:
         self._database.catalog = self
         self._database.execute("PRAGMA foreign_keys = ON")
 
+    def is_there(self, _: str) -> bool:
+        """As `Catalog.is_there`: once something is in it."""
+        return self._database.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
+
     def connect(self, path: str) -> Connected:
         """As `headrace.catalog.connecting.connect`."""
         if self.is_full:

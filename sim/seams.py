@@ -16,6 +16,7 @@ from unittest import mock
 import headrace.catalog.writer
 import headrace.log.flusher
 import headrace.log.resources
+from headrace.catalog.catalog import Catalog
 from headrace.testing.disk import mounted
 from sim.catalog import MemoryCatalog
 from sim.threads import StepExecutor, StepWorker
@@ -46,6 +47,7 @@ def in_world(world: World, disk: object, catalog: MemoryCatalog) -> Iterator[Non
         (headrace.catalog.writer, "Worker", StepWorker),
         (headrace.catalog.writer, "connect", catalog.connect),
         (headrace.catalog.writer, "disconnect", catalog.disconnect),
+        (Catalog, "is_there", staticmethod(catalog.is_there)),
     ]
     with contextlib.ExitStack() as stack:
         for where, name, what in names:
