@@ -72,11 +72,13 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._readers.clear()
         self._writers.clear()
         tasks, self.tasks = list(self.tasks), {}
+        self.world.is_deaf = True
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             with contextlib.suppress(BaseException):  # the dead have nothing to say
                 coroutine: Any = task.get_coro()
                 coroutine.close()
+        self.world.is_deaf = False
 
     def when_awake(self, act: Callable[[], None]) -> None:
         """Do it now, or when the process is no longer frozen; never if it is dead."""
@@ -111,9 +113,10 @@ class SimLoop(asyncio.AbstractEventLoop):
     def call_soon_threadsafe(
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        """From a thread: in order, and not at once."""
+        """From a thread, which has done its work at one moment: the loop hears of it when the work
+        has taken its time, and in order."""
         handle = asyncio.Handle(callback, args, self, context)
-        self._posted_ns = max(self._posted_ns, self.world.now_ns + self._random.randrange(MS))
+        self._posted_ns = max(self._posted_ns, self.world.now_ns + self.thread_ns())
         self.world.at(self._posted_ns, partial(self._put, handle))
         return handle
 
@@ -204,7 +207,7 @@ class SimLoop(asyncio.AbstractEventLoop):
 
     def in_thread(self, step: Callable[[], None]) -> None:
         """Do it between turns, when a thread gets to it."""
-        self.world.after(self.thread_ns(), partial(self.when_awake, step))
+        self.world.after(self._random.randrange(THREAD_NS_MAX), partial(self.when_awake, step))
 
     def thread_ns(self) -> int:
         """What a step of a thread takes."""

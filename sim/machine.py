@@ -13,11 +13,12 @@ from sim.catalog import MemoryCatalog
 from sim.disk import MachineDisk
 from sim.loop import SimLoop
 from sim.network import BROKER_HOST, Network
-from sim.world import World
+from sim.world import MS, World
 
 __all__ = ["PORT", "Machine"]
 
 PORT: Final = 9092
+DISK_DELAYS_NS: Final = (0, 0, 20 * MS, 300 * MS)
 DATA: Final = "/data"
 
 
@@ -38,6 +39,8 @@ class Machine:
         self.loop: SimLoop | None = None
         self.broker: Broker | None = None
         """Once it is open."""
+        self.disk_delay_ns = world.random("machine").choice(DISK_DELAYS_NS)
+        """What a step of a thread usually takes longer, at most: a quick disk, or a slow one."""
         self.starts = 0
         self.crashes = 0
         self.stops = 0
@@ -55,6 +58,7 @@ class Machine:
         self.starts += 1
         self.disk.is_fenced = False
         self.loop = loop = SimLoop(self.world, f"broker{self.starts}")
+        loop.disk_delay_ns = self.disk_delay_ns
         loop.start(self._open(loop), "open")
 
     async def _open(self, loop: SimLoop) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
-from headrace.testing.disk import SYNCS
+from headrace.testing.disk import CHANGES, SYNCS
 from sim.machine import Machine
 from sim.network import Network, Socket
 from sim.world import MS, SECOND, World
@@ -17,6 +17,8 @@ __all__ = ["Nemesis"]
 
 BETWEEN_S_MEAN: Final = 30.0
 DOWN_S_MAX: Final = 20.0
+CHANGES_MAX: Final = 60
+"""Of the disk, before one of which the process is gone."""
 FOR_EVER: Final = 1 << 40
 JUMP_S_MAX: Final = 6 * 3600
 
@@ -67,7 +69,7 @@ class Nemesis:
         self._machine.disk.faults.heal()
         self._world.wall_offset_ns = 0
         if self._machine.loop is not None:
-            self._machine.loop.disk_delay_ns = 0
+            self._machine.loop.disk_delay_ns = self._machine.disk_delay_ns
         self.restart()  # what failed for good is looked at anew
 
     def _soon_ns(self) -> int:
@@ -86,13 +88,36 @@ class Nemesis:
     # The process
 
     def kill(self) -> None:
-        self._machine.crash(power=False)
-        self._start_later()
+        self._at_a_bad_moment(partial(self._crash, power=False, silently_ns=0))
 
     def power_cut(self) -> None:
         silently_ns = self._random.choice((0, 10 * SECOND))
-        self._machine.crash(power=True, silently_ns=silently_ns)
-        self._start_later()
+        self._at_a_bad_moment(partial(self._crash, power=True, silently_ns=silently_ns))
+
+    def _crash(self, *, power: bool, silently_ns: int) -> None:
+        if not self._is_over:
+            self._machine.crash(power=power, silently_ns=silently_ns)
+            self._start_later()
+
+    def _at_a_bad_moment(self, act: Callable[[], None]) -> None:
+        """Now, or close to one of the next changes of the disk, when something is half done."""
+        disk = self._machine.disk.faults
+        left = self._random.choice((0, 1, self._random.randint(2, CHANGES_MAX)))
+        delay_ns = self._random.choice((0, self._random.randrange(MS), self._up_to_ns(0.05)))
+        if not left:
+            act()
+            return
+
+        def watch(call: str, _: object) -> None:
+            nonlocal left
+            if call not in CHANGES:
+                return
+            left -= 1
+            if left == 0:
+                self._world.after(delay_ns, act)
+                self._world.after(0, partial(disk.watchers.remove, watch))
+
+        disk.watchers.append(watch)
 
     def restart_soon(self) -> None:
         """Somebody has seen that it is needed."""
@@ -156,8 +181,11 @@ class Nemesis:
     def slow_disk(self) -> None:
         loop = self._machine.loop
         if loop is not None:
+            usual_ns = self._machine.disk_delay_ns
             loop.disk_delay_ns = self._random.choice((20 * MS, 500 * MS, 3 * SECOND))
-            self._world.after(self._up_to_ns(60.0), partial(setattr, loop, "disk_delay_ns", 0))
+            self._world.after(
+                self._up_to_ns(60.0), partial(setattr, loop, "disk_delay_ns", usual_ns)
+            )
 
     def disk_full(self) -> None:
         """For the log and the catalog alike, for a while."""
