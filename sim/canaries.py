@@ -11,6 +11,7 @@ from typing import Any, Final
 from unittest import mock
 
 import headrace.log.flusher
+from headrace.log.contract import AppendDone, Appended
 from headrace.log.local import LocalLog
 from headrace.log.producers import ProducerTable
 
@@ -22,10 +23,16 @@ def _no_sync() -> AbstractContextManager[Any]:
     return mock.patch.object(headrace.log.flusher, "sync_job", return_value=None)
 
 
-def _watermark_ahead() -> AbstractContextManager[Any]:
-    """The high watermark moves to the log's end, where nothing is synced yet."""
-    advance = LocalLog.advance
-    return mock.patch.object(LocalLog, "advance", lambda log, _: advance(log, log.tail))
+def _ack_before_sync() -> AbstractContextManager[Any]:
+    """Producers are told that a batch is durable when it is written, and it will be soon."""
+    acknowledge = LocalLog._acknowledge
+
+    def at_once(log: LocalLog, appended: Appended, acks: int, done: AppendDone | None) -> None:
+        if done is not None:
+            done(appended)
+        acknowledge(log, appended, acks, None)
+
+    return mock.patch.object(LocalLog, "_acknowledge", at_once)
 
 
 def _forgotten_producers() -> AbstractContextManager[Any]:
@@ -35,7 +42,7 @@ def _forgotten_producers() -> AbstractContextManager[Any]:
 
 CANARIES: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     "no-sync": _no_sync,
-    "watermark-ahead": _watermark_ahead,
+    "ack-before-sync": _ack_before_sync,
     "forgotten-producers": _forgotten_producers,
 }
 

@@ -57,7 +57,8 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._is_running = False
         self._readers: dict[int, asyncio.Handle] = {}
         self._writers: dict[int, asyncio.Handle] = {}
-        self._posted_ns = 0
+        self.posted_ns = 0
+        """When the loop hears of the last that a thread has done."""
 
     # Life
 
@@ -116,8 +117,8 @@ class SimLoop(asyncio.AbstractEventLoop):
         """From a thread, which has done its work at one moment: the loop hears of it when the work
         has taken its time, and in order."""
         handle = asyncio.Handle(callback, args, self, context)
-        self._posted_ns = max(self._posted_ns, self.world.now_ns + self.thread_ns())
-        self.world.at(self._posted_ns, partial(self._put, handle))
+        self.posted_ns = max(self.posted_ns, self.world.now_ns + self.thread_ns())
+        self.world.at(self.posted_ns, partial(self._put, handle))
         return handle
 
     def _put(self, handle: asyncio.Handle) -> None:
@@ -205,9 +206,10 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.in_thread(partial(self._work, future, partial(func, *args)))
         return future
 
-    def in_thread(self, step: Callable[[], None]) -> None:
+    def in_thread(self, step: Callable[[], None], not_before_ns: int = 0) -> None:
         """Do it between turns, when a thread gets to it."""
-        self.world.after(self._random.randrange(THREAD_NS_MAX), partial(self.when_awake, step))
+        when_ns = max(not_before_ns, self.world.now_ns) + self._random.randrange(THREAD_NS_MAX)
+        self.world.at(when_ns, partial(self.when_awake, step))
 
     def thread_ns(self) -> int:
         """What a step of a thread takes."""

@@ -19,6 +19,7 @@ BETWEEN_S_MEAN: Final = 30.0
 DOWN_S_MAX: Final = 20.0
 CHANGES_MAX: Final = 60
 """Of the disk, before one of which the process is gone."""
+ANSWERS_MAX: Final = 30
 FOR_EVER: Final = 1 << 40
 JUMP_S_MAX: Final = 6 * 3600
 
@@ -100,13 +101,20 @@ class Nemesis:
             self._start_later()
 
     def _at_a_bad_moment(self, act: Callable[[], None]) -> None:
-        """Now, or close to one of the next changes of the disk, when something is half done."""
-        disk = self._machine.disk.faults
-        left = self._random.choice((0, 1, self._random.randint(2, CHANGES_MAX)))
-        delay_ns = self._random.choice((0, self._random.randrange(MS), self._up_to_ns(0.05)))
-        if not left:
+        """Now, or close to one of the next changes of the disk, when something is half done, or
+        when one of the next answers has just left."""
+        kind = self._random.choice(("now", "change", "answer", "answer"))
+        if kind == "now":
             act()
-            return
+        elif kind == "change":
+            self._at_a_change(act)
+        else:
+            self._after_an_answer(act)
+
+    def _at_a_change(self, act: Callable[[], None]) -> None:
+        watchers = self._machine.disk.faults.watchers
+        left = self._random.choice((1, self._random.randint(2, CHANGES_MAX)))
+        delay_ns = self._random.choice((0, self._random.randrange(MS), self._up_to_ns(0.05)))
 
         def watch(call: str, _: object) -> None:
             nonlocal left
@@ -115,9 +123,22 @@ class Nemesis:
             left -= 1
             if left == 0:
                 self._world.after(delay_ns, act)
-                self._world.after(0, partial(disk.watchers.remove, watch))
+                self._world.after(0, partial(watchers.remove, watch))
 
-        disk.watchers.append(watch)
+        watchers.append(watch)
+
+    def _after_an_answer(self, act: Callable[[], None]) -> None:
+        watchers = self._network.answer_watchers
+        left = self._random.randint(1, ANSWERS_MAX)
+
+        def watch() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                self._world.after(self._random.randrange(2 * MS), act)
+                watchers.remove(watch)
+
+        watchers.append(watch)
 
     def restart_soon(self) -> None:
         """Somebody has seen that it is needed."""

@@ -187,6 +187,8 @@ class Network:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.answer_watchers: list[Callable[[], None]] = []
+        """Told of every piece that is sent to a client."""
         self.latency_factor = 1
         """How much slower everything is than usual."""
         self._random = world.random("network")
@@ -249,6 +251,9 @@ class Network:
             self.world.note(f"net cut {to.name}")
             self.reset(to)
             return
+        if to.name.endswith("<"):
+            for watcher in list(self.answer_watchers):
+                watcher()
         to.on_the_way += len(data)
         to.arrives_ns = max(to.arrives_ns, self.world.now_ns + self._latency_ns())
         self.world.at(to.arrives_ns, partial(self._arrive, to, data))

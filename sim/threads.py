@@ -49,6 +49,7 @@ class StepWorker(Generic[T]):
         self._loop = _current_loop()
         self._queue: deque[T] = deque()
         self._step_is_due = False
+        self._busy_until_ns = 0
         self._has_begun = self._is_ending = self._has_ended = False
 
     def start(self) -> None:
@@ -70,11 +71,12 @@ class StepWorker(Generic[T]):
     def _step_soon(self) -> None:
         if not self._step_is_due:
             self._step_is_due = True
-            self._loop.in_thread(self._step)
+            self._loop.in_thread(self._step, self._busy_until_ns)
 
     def _step(self) -> None:
         self._step_is_due = False
         self._do_step()
+        self._busy_until_ns = self._loop.posted_ns
         if not self._has_ended and (self._queue or self._is_ending):
             self._step_soon()
 

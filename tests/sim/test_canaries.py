@@ -8,7 +8,7 @@ from sim.run import simulate
 SEEDS_MAX = 6
 MINUTES = 8
 
-SCENES = {"no-sync": "plain", "watermark-ahead": "plain", "forgotten-producers": "plain"}
+SCENES = {"no-sync": "plain", "ack-before-sync": "plain", "forgotten-producers": "plain"}
 
 
 @pytest.mark.parametrize("name", sorted(CANARIES))
