@@ -82,10 +82,10 @@ class Socket:
             self.peer.poke_soon()
         return size
 
-    def send(self, data: bytes | bytearray | memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview, _: int = 0) -> int:
         return self.sendmsg([data])
 
-    def sendmsg(self, pieces: Sequence[bytes | bytearray | memoryview]) -> int:
+    def sendmsg(self, pieces: Sequence[bytes | bytearray | memoryview], *_: object) -> int:
         if self.error is not None:
             raise self.error
         peer = self.peer
