@@ -16,6 +16,7 @@ from bench.workloads.throughput import (
     one_record_at_a_time,
     small_batches,
 )
+from bench.workloads.workers import workers
 
 __all__ = ["ALONE", "WORKLOADS"]
 
@@ -36,6 +37,7 @@ WORKLOADS: dict[str, Callable[[Settings], list[Case]]] = {
 }
 ALONE: dict[str, Callable[[Settings], Iterator[Row]]] = {
     "fixture": alone.fixture,
+    "workers": workers,
     "groups": alone.groups,
     "one-more": alone.one_more,
     "compaction": alone.compaction,

@@ -47,8 +47,12 @@ class Load:
     def records(self) -> int:
         return max(1, self.request_bytes // self.record_bytes)
 
+    def values(self) -> list[bytes]:
+        """Of one request."""
+        return values_of(self.record_bytes, self.records)
+
     def requests(self, writer: Writer) -> list[Request]:
-        values = values_of(self.record_bytes, self.records)
+        values = self.values()
         return [writer.request(values, number) for number in range(self.partitions)]
 
     def bytes_max(self, settings: Settings) -> int:
