@@ -13,12 +13,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from headrace.broker.broker_configs import STUCK_CONFIG, TOKEN_CLIENTS, BrokerConfigs
 from headrace.broker.changes import Changes
-from headrace.broker.cluster.answering import Answering
-from headrace.broker.cluster.links import Links
 from headrace.broker.cluster.members import Member
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Change, NoPeers, Peers
@@ -62,6 +60,9 @@ from headrace.transactions.record import TransactionRecord
 from headrace.transactions.settings import TransactionSettings
 from headrace.transactions.states import AT_REST
 from headrace.wire.errors import RequestError
+
+if TYPE_CHECKING:
+    from headrace.broker.cluster.links import Links
 
 __all__ = ["Broker", "BrokerOptions", "OpenError"]
 
@@ -113,6 +114,13 @@ def _obstacle(data_dir: str, error: OSError) -> str:
 def steady_clock_ms() -> int:
     """Milliseconds that never jump: durations."""
     return time.monotonic_ns() // 1_000_000
+
+
+def _links(directory: str, ownership: Ownership) -> "Links":
+    """Imported where there are others: a start alone need not pay for it."""
+    from headrace.broker.cluster.links import Links
+
+    return Links(directory, ownership)
 
 
 def _transaction_settings(configs: BrokerConfigs) -> TransactionSettings:
@@ -203,7 +211,7 @@ class Broker:
     async def _open(cls, options: BrokerOptions, parts: Parts) -> "Broker":
         stats = Stats()
         ownership = options.ownership or Ownership.alone(options.node_id)
-        links = None if ownership.is_alone else Links(options.links_dir, ownership)
+        links = None if ownership.is_alone else _links(options.links_dir, ownership)
         peers: Peers = links or NoPeers()
         store = LogStore.open(
             options.data_dir,
@@ -265,6 +273,8 @@ class Broker:
         )
         parts.add("the compaction", partial(_end, compaction))
         if links is not None:
+            from headrace.broker.cluster.answering import Answering
+
             answering = Answering(broker, options.links_dir)
             parts.add("the answers to other workers", answering.close)
             parts.add("what is on its way to other workers", links.settle)
