@@ -1,11 +1,12 @@
 """End-to-end latency at fixed rates, the same way for every system: `scripts/bench latency`.
 
 What is measured
-    One producer, one partition (stream), records of 1 KiB. Each record has a moment at which it is
-    due: record i is due at start + i / rate. Latency is what passes from that moment, not from the
-    moment it was sent, until it is acknowledged (`ack`), and until a consumer in another process
-    has it (`end to end`). The moment travels in the record (CLOCK_MONOTONIC, which all processes
-    of a machine share), and the consumer checks that each record is there, once and in order.
+    One producer, one partition (stream), records of 1,000 bytes. Each record has a moment at which
+    it is due: record i is due at start + i / rate. Latency is what passes from that moment, not
+    from the moment it was sent, until it is acknowledged (`ack`), and until a consumer in another
+    process has it (`end to end`). The moment travels in the record (CLOCK_MONOTONIC, which all
+    processes of a machine share), and the consumer checks that each record is there, once and in
+    order.
 
 Why so
     A generator that waits for a slow server before it sends what is due next measures the stall
@@ -23,8 +24,9 @@ At which rates
     The most a system sustains is found first: by flooding it, then by bisection below that. A rate
     is sustained if at some moment of the last quarter of the trial the consumer was no more than
     BACKLOG_MS_MAX behind the schedule. Then 10, 50 and 80 % of each system's own most, and rates
-    that are the same for all. Each run has a new topic, and its first second does not count; before
-    it the disk has all that others left. What is done to find the most also warms a system up.
+    that are the same for all that sustain them. Each run has a new topic, and its first second does
+    not count; before it the disk takes all that others left. What is done to find the most also
+    warms a system up.
 
 Every percentile is of all records, from buckets that are 1 % wide; the greatest is exact.
 """

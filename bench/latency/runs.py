@@ -55,11 +55,12 @@ class Load:
 
 
 def loads_of(most: int, slowest: int) -> list[Load]:
-    """Parts of what this system sustains, and the rates at which all of them run."""
+    """Parts of what this system sustains, then the rates that are the same for all, as far as it
+    sustains them."""
     loads = [Load(f"{share:.0%} of its most", int(most * share), share) for share in SHARES]
-    common = int(slowest * SHARES[-1])
-    loads += [Load(f"{rate:,} /s", rate, None) for rate in RATES if rate < common]
-    loads.append(Load(f"{SHARES[-1]:.0%} of the slowest's most", common, None))
+    loads += [Load(f"{rate:,} /s", rate, None) for rate in RATES if rate <= most]
+    name = f"{SHARES[-1]:.0%} of the slowest's most"
+    loads.append(Load(name, int(slowest * SHARES[-1]), None))
     return loads
 
 
@@ -193,8 +194,9 @@ def measure(systems: Sequence[Running], plan: Plan) -> Iterator[dict[str, Any]]:
         found[running.name] = row.get("most", 0)
         yield row
     slowest = min((rate for rate in found.values() if rate), default=0)
-    every = [(running, loads_of(found[running.name], slowest)) for running in systems]
-    for number in range(max((len(loads) for _, loads in every), default=0)):
-        for running, loads in every:
-            if found[running.name] and number < len(loads):
-                yield run_load(running, loads[number], plan)
+    waiting = [(running, loads_of(found[running.name], slowest)) for running in systems]
+    for name in dict.fromkeys(load.name for _, loads in waiting for load in loads):
+        for running, loads in waiting:
+            for load in loads:
+                if load.name == name and found[running.name]:
+                    yield run_load(running, load, plan)
