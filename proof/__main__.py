@@ -16,7 +16,7 @@ __all__ = ["main"]
 
 def main() -> int:
     options = _options()
-    clients, skipped = _available(options.clients, has_workers=options.workers > 1)
+    clients, skipped = _available(options.clients)
     directory = Path(tempfile.mkdtemp(prefix="headrace-proof-", dir=options.dir))
     plan = Plan(clients, options.seconds, options.records, options.kills, options.seed, directory)
     broker: HeadraceBroker | ExternalBroker
@@ -66,14 +66,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _available(
-    names: list[str], *, has_workers: bool = False
-) -> tuple[list[Client], dict[str, str]]:
+def _available(names: list[str]) -> tuple[list[Client], dict[str, str]]:
     clients, skipped = [], {}
     for name in names:
-        if CLIENTS[name].is_share and has_workers:
-            skipped[name] = "a broker of several workers has no share groups"
-            continue
         try:
             CLIENTS[name].check()
         except Unavailable as error:

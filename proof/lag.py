@@ -7,6 +7,11 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from headrace.testing.raw_client import RawClient
+from headrace.wire.messages.k10_find_coordinator import (
+    CoordinatorType,
+    FindCoordinatorRequest,
+    FindCoordinatorResponse,
+)
 from headrace.wire.messages.k90_describe_share_group_offsets import (
     DescribeShareGroupOffsetsRequest,
     DescribeShareGroupOffsetsRequestGroup,
@@ -17,6 +22,7 @@ __all__ = ["committed_lag", "shared_lag"]
 
 ADMIN_S = 10
 DESCRIBE_VERSION = 0
+COORDINATOR_VERSION = 4
 
 
 def committed_lag(admin: AdminClient, group: str, topic: str, ends: Mapping[int, int]) -> int:
@@ -33,10 +39,10 @@ def committed_lag(admin: AdminClient, group: str, topic: str, ends: Mapping[int,
 
 def shared_lag(bootstrap: str, group: str, ends: Mapping[int, int]) -> int:
     """Records from the first on that a share group has neither accepted nor given up."""
-    host, _, port = bootstrap.rpartition(":")
     request = DescribeShareGroupOffsetsRequest([DescribeShareGroupOffsetsRequestGroup(group, None)])
     try:
-        with RawClient(host, int(port)) as client:
+        host, port = _coordinator(bootstrap, group)
+        with RawClient(host, port) as client:
             answer = client.ask(request, DescribeShareGroupOffsetsResponse, DESCRIBE_VERSION)
     except OSError as error:
         print(f"{group}: {error}", file=sys.stderr)
@@ -47,6 +53,16 @@ def shared_lag(bootstrap: str, group: str, ends: Mapping[int, int]) -> int:
         for partition in topic.partitions
     }
     return _behind(known, ends)
+
+
+def _coordinator(bootstrap: str, group: str) -> tuple[str, int]:
+    """Host and port. Raises OSError."""
+    host, _, port = bootstrap.rpartition(":")
+    request = FindCoordinatorRequest(coordinator_keys=[group], key_type=CoordinatorType.GROUP)
+    with RawClient(host, int(port)) as client:
+        answer = client.ask(request, FindCoordinatorResponse, COORDINATOR_VERSION)
+    found = answer.coordinators[0]
+    return found.host, found.port
 
 
 def _behind(known: Mapping[int, int], ends: Mapping[int, int]) -> int:

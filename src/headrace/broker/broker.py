@@ -36,6 +36,7 @@ from headrace.broker.orphans import check_catalog_is_there
 from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
+from headrace.broker.share.elsewhere import ShareElsewhere
 from headrace.broker.share.share_groups import ShareGroups
 from headrace.broker.share.subscriptions import ShareSubscriptions
 from headrace.broker.stats import Stats
@@ -182,6 +183,7 @@ class Broker:
         self.dead_letters = DeadLetters(self, steady_clock_ms)
         self.steady_ms = steady_clock_ms
         self.share = ShareGroups(self)
+        self.share_elsewhere = ShareElsewhere(self)
         self.subscriptions = ShareSubscriptions(self)
         self.streams = IngestStreams(self)
         clients = configs.text(TOKEN_CLIENTS)
@@ -245,8 +247,8 @@ class Broker:
         parts.add("the groups", broker.groups.close)
         await broker.groups.start()
         parts.add("the share groups", broker.share.close)
-        if ownership.is_alone:
-            await broker.share.start()
+        await broker.share.start()
+        parts.add("what others know of share groups", broker.share_elsewhere.close)
         parts.add("the subscriptions", broker.subscriptions.close)
         parts.add("the transactions", broker.transactions.close)
         if links is not None:

@@ -13,6 +13,7 @@ What must not enter: names of metrics, waiting for the disk on the loop.
 """
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -100,10 +101,14 @@ class GroupLags:
             shared: dict[str, list[SharedPartition]] = {}
             for one in self._broker.share.all():
                 shared.setdefault(one.key[0], []).append(one)
-            found = [
-                await self._of(group, self._places(group.group_id, shared.get(group.group_id, ())))
-                for group in self._in_turn(only)
-            ]
+            elsewhere: dict[str, list[_Place]] = {}
+            for group_id, place in await self._places_elsewhere():
+                elsewhere.setdefault(group_id, []).append(place)
+            found = []
+            for group in self._in_turn(only):
+                id_ = group.group_id
+                places = self._places(id_, shared.get(id_, ()))
+                found.append(await self._of(group, itertools.chain(places, elsewhere.get(id_, ()))))
             if only is None:
                 there = {
                     (lag.group.group_id, part.topic, part.partition)
@@ -139,6 +144,22 @@ class GroupLags:
                 at.topic.name, at.index, automaton.start_offset, None, automaton.finished()
             )
 
+    async def _places_elsewhere(self) -> list[tuple[str, _Place]]:
+        """Of share groups, in partitions of other workers."""
+        if self._broker.ownership.is_alone:
+            return []
+        topics = self._broker.topics.by_id
+        return [
+            (
+                one.group_id,
+                _Place(
+                    topics[one.topic_id].name, one.partition, one.start_offset, None, one.finished
+                ),
+            )
+            for one in await self._broker.share_elsewhere.places()
+            if one.topic_id is not None and one.topic_id in topics
+        ]
+
     async def _of(self, group: GroupDescription, places: Iterator[_Place]) -> GroupLag:
         where = [*self._known(places)]
         elsewhere = await self._ends_elsewhere(group.group_id, where)
@@ -161,6 +182,7 @@ class GroupLags:
                 age_ms = self._broker.now_ms() - timestamp_ms
                 lag_s = None if timestamp_ms < 0 else max(0, age_ms) / 1000
             partitions.append(PartitionLag(*place[:4], end, lag, lag_s))
+        partitions.sort(key=lambda lag: lag[:2])
         return GroupLag(group, partitions)
 
     def _known(self, places: Iterator[_Place]) -> "Iterator[tuple[_Place, Partition]]":

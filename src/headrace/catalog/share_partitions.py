@@ -70,6 +70,21 @@ class SharePartitionRows:
 
         await self._writer.run(change)
 
+    async def delete_partitions(
+        self, group_id: str, partitions: Iterable[tuple[UUID, int]]
+    ) -> None:
+        """Forget where the group is in these, in one commit."""
+        rows = [(group_id, topic_id.hex, partition) for topic_id, partition in partitions]
+
+        def change(db: sqlite3.Connection) -> None:
+            db.executemany(
+                "DELETE FROM share_partitions WHERE group_id = ? AND topic_id = ?"
+                " AND partition = ?",
+                rows,
+            )
+
+        await self._writer.run(change)
+
     async def delete_group(self, group_id: str) -> None:
         await self._writer.run(lambda db: delete_share_partitions_of_group(db, group_id))
 

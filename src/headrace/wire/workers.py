@@ -58,6 +58,12 @@ __all__ = [
     "Produced",
     "ProducedAsked",
     "ProducersAsked",
+    "ShareForget",
+    "ShareGroupAsked",
+    "ShareMember",
+    "SharePlace",
+    "SharePlaces",
+    "ShareSet",
     "Tell",
     "append_head",
     "pack",
@@ -90,6 +96,16 @@ class Ask(IntEnum):
     """Where a persistent stream goes on, all of it durable."""
     PRODUCED = 11
     """How many bytes producers handed in, of the partitions that the answering worker serves."""
+    SHARE_CHECK = 12
+    """Whether there is such a share group; answered with nothing."""
+    SHARE_PLACES = 13
+    """Where share groups are in the partitions of the answering worker."""
+    SHARE_SET = 14
+    """Share from another offset on; answered, with nothing, when that is durable."""
+    SHARE_FORGET = 15
+    """A share group has never read topics, or is gone; answered, with nothing, when that is so."""
+    SHARE_LAPSED = 16
+    """A member was given up: others may have what it holds; answered with nothing."""
 
 
 _VERSION: Final = 0
@@ -257,3 +273,51 @@ class Produced:
     """Since the worker started; partitions of 0 bytes are left out."""
 
     partitions: list[PartitionProduced] = array(PartitionProduced)
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class ShareGroupAsked:
+    group_id: str | None = string(nullable=0, default=None)
+    """None: all that the asking worker coordinates."""
+    worker: int = int16(default=-1)
+    """Who asks, if it asks for all."""
+
+
+@part
+class SharePlace:
+    """`lag` as in `share_groups.SharedOffset`; `finished`: records behind the start that are done
+    with."""
+
+    group_id: str = string()
+    topic_id: UUID | None = uuid()
+    partition: int = int32()
+    start_offset: int = int64()
+    leader_epoch: int = int32()
+    lag: int = int64()
+    finished: int = int64()
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class SharePlaces:
+    places: list[SharePlace] = array(SharePlace)
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class ShareSet:
+    group_id: str = string()
+    topic_id: UUID | None = uuid()
+    partition: int = int32()
+    start_offset: int = int64()
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class ShareForget:
+    group_id: str = string()
+    topic_ids: list[UUID | None] = array(uuid)
+    """All, and the group itself, if it is empty."""
+
+
+@message(BETWEEN_WORKERS, versions=(0, 0))
+class ShareMember:
+    group_id: str = string()
+    member_id: str = string()

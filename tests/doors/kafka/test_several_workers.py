@@ -9,7 +9,6 @@ from headrace.broker.broker import Broker
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.fetching import Room
 from headrace.doors.kafka import k11_join_group, k68_consumer_group_heartbeat
-from headrace.doors.kafka.dispatch import find_api
 from headrace.doors.kafka.k01_fetch import Fetches
 from headrace.doors.kafka.k02_list_offsets import API as LIST_OFFSETS
 from headrace.doors.kafka.k03_metadata import API as METADATA
@@ -18,7 +17,6 @@ from headrace.doors.kafka.k09_offset_fetch import API as OFFSET_FETCH
 from headrace.doors.kafka.k10_find_coordinator import API as FIND_COORDINATOR
 from headrace.doors.kafka.k12_heartbeat import API as HEARTBEAT
 from headrace.doors.kafka.k15_describe_groups import API as DESCRIBE_GROUPS
-from headrace.doors.kafka.k18_api_versions import API as API_VERSIONS
 from headrace.doors.kafka.k19_create_topics import API as CREATE_TOPICS
 from headrace.doors.kafka.k21_delete_records import API as DELETE_RECORDS
 from headrace.doors.kafka.k22_init_producer_id import API as INIT_PRODUCER_ID
@@ -28,7 +26,7 @@ from headrace.doors.kafka.k42_delete_groups import API as DELETE_GROUPS
 from headrace.doors.kafka.k60_describe_cluster import API as DESCRIBE_CLUSTER
 from headrace.doors.kafka.k65_describe_transactions import API as DESCRIBE_TRANSACTIONS
 from headrace.wire.apis import ApiKey
-from headrace.wire.errors import ErrorCode, MalformedError, RequestError
+from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.fetch import FetchRequest, PartitionWant, TopicRun
 from headrace.wire.header import RequestHead
 from headrace.wire.messages.k02_list_offsets import (
@@ -47,7 +45,6 @@ from headrace.wire.messages.k10_find_coordinator import CoordinatorType, FindCoo
 from headrace.wire.messages.k11_join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from headrace.wire.messages.k12_heartbeat import HeartbeatRequest
 from headrace.wire.messages.k15_describe_groups import DescribeGroupsRequest
-from headrace.wire.messages.k18_api_versions import ApiVersionsRequest
 from headrace.wire.messages.k19_create_topics import (
     CreatableReplicaAssignment,
     CreatableTopic,
@@ -237,15 +234,3 @@ def test_assignments_are_left_to_the_workers(with_worker):
         assert answer.topics[0].error_code == ErrorCode.INVALID_REPLICA_ASSIGNMENT
 
     with_worker(body)
-
-
-def test_share_groups_are_served_by_one_process_only(with_worker, with_broker):
-    async def shared(asker):
-        answer = await asker.ask(API_VERSIONS, 3, ApiVersionsRequest("tests", "1"))
-        return {api.api_key for api in answer.api_keys} & {*range(76, 80), *range(90, 93)}
-
-    assert with_worker(shared) == set()
-    head = RequestHead(ApiKey.SHARE_FETCH, 1, 1, "tests", 0)
-    find_api(head)
-    with pytest.raises(MalformedError):
-        find_api(head, alone=False)

@@ -81,6 +81,7 @@ class Answering:
             Ask.ENDS: self._ends,
             Ask.POSITION: self._position,
             Ask.PRODUCED: self._produced,
+            **broker.share_elsewhere.answers(),
         }
 
     async def open(self) -> None:

@@ -180,6 +180,9 @@ class Links:
         body = await self._links[owner].ask(Ask.PRODUCED, asked, ASK_S_MAX)
         return _unpacked(Produced, body).partitions
 
+    async def ask_share(self, owner: int, kind: Ask, asked: object) -> bytes:
+        return await self._links[owner].ask(kind, pack(asked), ASK_S_MAX)
+
     def _drained(self, place: _Place) -> None:
         self._appends.pop(place, None)
 

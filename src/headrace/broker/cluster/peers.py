@@ -11,6 +11,7 @@ from headrace.log.contract import AppendDone
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.markers import Marker
 from headrace.wire.workers import (
+    Ask,
     EndAsked,
     Enter,
     PartitionEnd,
@@ -98,6 +99,12 @@ class Peers(Protocol):
         all). Raises RequestError: LinkDown, LinkLost.
         """
 
+    async def ask_share(self, owner: int, kind: Ask, asked: object) -> bytes:
+        """What concerns share groups (`share.elsewhere`); the answer's body.
+
+        Raises RequestError: what the other worker refuses it with, LinkDown, LinkLost.
+        """
+
 
 class NoPeers:
     """Of a process that is alone: there is nobody to tell, and nothing is another's."""
@@ -137,6 +144,9 @@ class NoPeers:
         raise _nobody(owner)
 
     async def produced(self, owner: int, topic_ids: list[UUID | None]) -> list[PartitionProduced]:
+        raise _nobody(owner)
+
+    async def ask_share(self, owner: int, kind: Ask, asked: object) -> bytes:
         raise _nobody(owner)
 
 

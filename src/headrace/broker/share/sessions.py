@@ -161,5 +161,8 @@ class Sessions:
     def of_connection(self, connection_id: int) -> list[ShareSession]:
         return list(self._by_connection.get(connection_id, ()))
 
+    def of_group(self, group_id: str) -> list[ShareSession]:
+        return [found for (group, _), found in self._by_member.items() if group == group_id]
+
     def of_member(self, group_id: str, member_id: str) -> ShareSession | None:
         return self._by_member.get((group_id, member_id))

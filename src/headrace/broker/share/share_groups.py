@@ -9,7 +9,7 @@ What must not enter: reading the log (`fetching`), who is a member.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
@@ -87,6 +87,8 @@ class ShareGroups:
             topic = self._broker.topics.by_id.get(row.topic_id)
             if topic is None or row.partition >= len(topic.partitions):
                 continue
+            if not topic.partitions[row.partition].is_mine:
+                continue
             automaton = SharePartition.restore(record_of(row), self.settings(row.group_id))
             self._host(row.group_id, topic.partitions[row.partition], automaton)
         for shared in self._partitions.values():
@@ -141,7 +143,8 @@ class ShareGroups:
         """
         if not group_id or not member_id:
             raise RequestError(ErrorCode.INVALID_REQUEST, "a group id and a member id are needed")
-        self.check_group(group_id)
+        if self._broker.ownership.is_my_group(group_id):  # or else see `elsewhere.check_session`
+            self.check_group(group_id)
         if epoch == OPENING:
             return self.sessions.open(group_id, member_id, connection_id)
         return self.sessions.find(group_id, member_id, epoch, connection_id)
@@ -249,6 +252,27 @@ class ShareGroups:
                 self._drop(shared)
         rows = self._broker.catalog.share_partitions
         await self._changes.run(rows.delete(group_id, ids))
+
+    async def forget_here(self, group_id: str, topic_ids: Collection[UUID]) -> None:
+        """What another worker, which coordinates the group, has forgotten: these topics, or if
+        there are none the group. Raises RequestError KAFKA_STORAGE_ERROR."""
+        dropped = [
+            shared
+            for shared in self.of_group(group_id)
+            if not topic_ids or shared.partition.topic.id in topic_ids
+        ]
+        for shared in dropped:
+            self._drop(shared)
+        if not topic_ids:
+            self._forget_settings(group_id)
+            for session in self.sessions.of_group(group_id):
+                self.close_session(session)
+        for shared in dropped:
+            await shared.settled()
+        rows = self._broker.catalog.share_partitions
+        places = [(shared.partition.topic.id, shared.partition.index) for shared in dropped]
+        if places:
+            await self._changes.run(rows.delete_partitions(group_id, places))
 
     def forget_group(self, group_id: str) -> None:
         """The group was deleted, and in the catalog with it what it has shared; but for what was

@@ -197,7 +197,7 @@ class Connection:
             request = self._fetches.read(frame, head)
             self._begin(head, self._fetch(request, head, self._outbox.reserve()))
             return
-        api = find_api(head, alone=self._listener.broker.ownership.is_alone)
+        api = find_api(head)
         message = decode_request(api, head, frame)
         self._begin(head, self._call(api, message, head, self._outbox.reserve()))
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from headrace.broker.fetch import Slice
 from headrace.doors.kafka.api import Api, WithRecords
-from headrace.doors.kafka.registry import apis, is_served
+from headrace.doors.kafka.registry import apis
 from headrace.wire import schema
 from headrace.wire.apis import ApiKey, response_header_version
 from headrace.wire.errors import MalformedError
@@ -20,13 +20,13 @@ __all__ = ["decode_request", "encode_response", "encode_with_records", "find_api
 _FRAME_HEAD: Final = struct.Struct(">ii")
 
 
-def find_api(head: RequestHead, *, alone: bool = True) -> Api:
-    """The handler of this request, as one process serves it `alone` or as several do; ApiVersions
-    is asked also in a version that is yet to come (KIP-511). Raises MalformedError when there is
-    none, which closes the connection as Kafka does."""
-    if not is_served(head.api_key, alone=alone):
+def find_api(head: RequestHead) -> Api:
+    """The handler of this request; ApiVersions is asked also in a version that is yet to come
+    (KIP-511). Raises MalformedError when there is none, which closes the connection as Kafka
+    does."""
+    api = apis().get(head.api_key)
+    if api is None:
         raise MalformedError(f"API key {head.api_key} is not served")
-    api = apis()[head.api_key]
     first, last = api.versions
     is_from_the_future = head.api_version > last and head.api_key == ApiKey.API_VERSIONS
     if not first <= head.api_version <= last and not is_from_the_future:

@@ -42,8 +42,7 @@ async def handle(context: RequestContext, request: ApiVersionsRequest) -> ApiVer
         and _SOFTWARE.fullmatch(request.client_software_version)
     ):
         return ApiVersionsResponse(error_code=ErrorCode.INVALID_REQUEST)
-    served = advertised(alone=context.broker.ownership.is_alone)
-    keys = [ApiVersion(key, *versions) for key, versions in served.items()]
+    keys = [ApiVersion(key, *versions) for key, versions in advertised().items()]
     return ApiVersionsResponse(
         api_keys=keys,
         supported_features=_supported() if context.api_version >= _FROM_ZERO_VERSION else [],

@@ -26,8 +26,12 @@ async def handle(context: RequestContext, request: DeleteGroupsRequest) -> Delet
 
 async def _delete(context: RequestContext, group_id: str) -> DeletableGroupResult:
     result = DeletableGroupResult(group_id=group_id)
+    broker = context.broker
     try:
-        await context.broker.groups.delete(group_id)
+        is_shared = broker.groups.describe_share(group_id) is not None
+        await broker.groups.delete(group_id)
+        if is_shared:
+            await broker.share_elsewhere.forgotten(group_id)
     except RequestError as error:
         result.error_code = error.code
     return result

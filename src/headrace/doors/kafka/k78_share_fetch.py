@@ -40,6 +40,8 @@ async def handle(context: RequestContext, request: ShareFetchRequest) -> WithRec
     broker = context.broker
     answer = _Answer(broker)
     try:
+        if request.share_session_epoch == OPENING:
+            await broker.share_elsewhere.check_session(request.group_id)
         session = _session(context, request)
         acknowledging = acknowledge(
             broker.share, session, request.topics, renews=request.is_renew_ack
@@ -139,6 +141,10 @@ class _Answer:
     def failed(self, key: TopicPartition, error: RequestError) -> None:
         told = self._told(key)
         told.error_code, told.error_message = error.code, error.message
+        ownership = self._broker.ownership
+        if error.code is ErrorCode.NOT_LEADER_OR_FOLLOWER and key[0] is not None:
+            leader = ownership.node_id_of(ownership.owner_of_partition(key[0], key[1]))
+            told.current_leader = ShareLeaderIdAndEpoch(leader, 0)
 
     def acknowledged(self, key: TopicPartition, error: RequestError | None) -> None:
         told = self._told(key)

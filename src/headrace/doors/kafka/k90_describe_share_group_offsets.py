@@ -9,9 +9,9 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from headrace.broker.share.share_groups import NOT_BEGUN
+from headrace.broker.share.share_groups import NOT_BEGUN, SharedOffset
 from headrace.doors.kafka.api import Api, RequestContext
-from headrace.doors.kafka.side_by_side import in_turns
+from headrace.doors.kafka.side_by_side import side_by_side
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
 from headrace.wire.messages.k90_describe_share_group_offsets import (
@@ -30,18 +30,25 @@ if TYPE_CHECKING:
 async def handle(
     context: RequestContext, request: DescribeShareGroupOffsetsRequest
 ) -> DescribeShareGroupOffsetsResponse:
-    described = await in_turns(partial(_group, context.broker), request.groups)
+    described = await side_by_side(partial(_group, context.broker), request.groups)
     return DescribeShareGroupOffsetsResponse(groups=described)
 
 
-def _group(
+async def _group(
     broker: "Broker", asked: DescribeShareGroupOffsetsRequestGroup
 ) -> DescribeShareGroupOffsetsResponseGroup:
     described = DescribeShareGroupOffsetsResponseGroup(asked.group_id)
+    try:
+        elsewhere = await _elsewhere(broker, asked.group_id)
+    except RequestError as error:
+        described.error_code, described.error_message = error.code, error.message
+        return described
     if asked.topics is None:
         wanted: dict[str, list[int]] = {}
         for shared in broker.share.of_group(asked.group_id):
             wanted.setdefault(shared.partition.topic.name, []).append(shared.partition.index)
+        for name, index in elsewhere:
+            wanted.setdefault(name, []).append(index)
     else:
         wanted = {topic.topic_name: topic.partitions for topic in asked.topics}
     for name, indexes in sorted(wanted.items()):
@@ -50,15 +57,38 @@ def _group(
             DescribeShareGroupOffsetsResponseTopic(
                 name,
                 None if topic is None else topic.id,
-                [_partition(broker, asked.group_id, name, index) for index in sorted(indexes)],
+                [
+                    _partition(broker, asked.group_id, name, index, elsewhere)
+                    for index in sorted(indexes)
+                ],
             )
         )
     return described
 
 
+async def _elsewhere(broker: "Broker", group_id: str) -> dict[tuple[str, int], SharedOffset]:
+    """In partitions of other workers, by topic and partition. Raises RequestError."""
+    if broker.ownership.is_alone:
+        return {}
+    broker.groups.check_mine(group_id)
+    topics = broker.topics.by_id
+    found = await broker.share_elsewhere.offsets(group_id)
+    return {
+        (topics[id_].name, index): offset
+        for (id_, index), offset in found.items()
+        if id_ is not None and id_ in topics
+    }
+
+
 def _partition(
-    broker: "Broker", group_id: str, topic: str, index: int
+    broker: "Broker",
+    group_id: str,
+    topic: str,
+    index: int,
+    elsewhere: dict[tuple[str, int], SharedOffset],
 ) -> DescribeShareGroupOffsetsResponsePartition:
+    if (topic, index) in elsewhere:
+        return DescribeShareGroupOffsetsResponsePartition(index, *elsewhere[topic, index])
     try:
         found = broker.share.offset(group_id, topic, index)
     except RequestError:  # no such partition: nobody can have begun with it

@@ -6,6 +6,8 @@
 - Apache Kafka makes a group that does not exist; here somebody has to have joined it
 """
 
+from typing import TYPE_CHECKING
+
 from headrace.doors.kafka.api import Api, RequestContext
 from headrace.wire.apis import ApiKey
 from headrace.wire.errors import RequestError
@@ -15,6 +17,9 @@ from headrace.wire.messages.k91_alter_share_group_offsets import (
     AlterShareGroupOffsetsResponsePartition,
     AlterShareGroupOffsetsResponseTopic,
 )
+
+if TYPE_CHECKING:
+    from headrace.broker.broker import Broker
 
 
 async def handle(
@@ -35,14 +40,25 @@ async def handle(
             index = partition.partition_index
             part = AlterShareGroupOffsetsResponsePartition(index)
             try:
-                await broker.share.set_offset(
-                    request.group_id, asked.topic_name, index, partition.start_offset
+                await _set_offset(
+                    broker, request.group_id, asked.topic_name, index, partition.start_offset
                 )
             except RequestError as error:
                 part.error_code, part.error_message = error.code, error.message
             told.partitions.append(part)
         response.responses.append(told)
     return response
+
+
+async def _set_offset(
+    broker: "Broker", group_id: str, topic: str, index: int, start_offset: int
+) -> None:
+    """Raises RequestError."""
+    partition = broker.topics.partition(topic, index)
+    if partition.is_mine:
+        await broker.share.set_offset(group_id, topic, index, start_offset)
+    else:
+        await broker.share_elsewhere.set_offset(group_id, partition.topic, index, start_offset)
 
 
 API = Api(

@@ -10,26 +10,13 @@ from headrace.doors.kafka import k00_produce, k01_fetch
 from headrace.doors.kafka.api import Api
 from headrace.wire.apis import ApiKey
 
-__all__ = ["advertised", "apis", "is_served"]
+__all__ = ["advertised", "apis"]
 
 _HOT: Final[dict[int, tuple[int, int]]] = {
     ApiKey.PRODUCE: k00_produce.VERSIONS,
     ApiKey.FETCH: k01_fetch.VERSIONS,
 }
 """Coded by hand and called by the connection itself."""
-
-_SHARED: Final = frozenset(
-    {
-        ApiKey.SHARE_GROUP_HEARTBEAT,
-        ApiKey.SHARE_GROUP_DESCRIBE,
-        ApiKey.SHARE_FETCH,
-        ApiKey.SHARE_ACKNOWLEDGE,
-        ApiKey.DESCRIBE_SHARE_GROUP_OFFSETS,
-        ApiKey.ALTER_SHARE_GROUP_OFFSETS,
-        ApiKey.DELETE_SHARE_GROUP_OFFSETS,
-    }
-)
-"""Those of share groups, which one process serves alone or nobody."""
 
 
 @cache
@@ -45,13 +32,8 @@ def apis() -> dict[int, Api]:
     return found
 
 
-def advertised(*, alone: bool = True) -> dict[int, tuple[int, int]]:
-    """First and last version of every API, in the order of their keys; `alone`: by one process."""
+def advertised() -> dict[int, tuple[int, int]]:
+    """First and last version of every API, in the order of their keys."""
     ranges = dict(_HOT)
     ranges.update((key, api.versions) for key, api in apis().items())
-    return {key: ranges[key] for key in sorted(ranges) if alone or key not in _SHARED}
-
-
-def is_served(api_key: int, *, alone: bool) -> bool:
-    """Whether the API is there, and by several processes too unless `alone`."""
-    return api_key in apis() and (alone or api_key not in _SHARED)
+    return dict(sorted(ranges.items()))
