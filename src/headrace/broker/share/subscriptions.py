@@ -53,8 +53,8 @@ class ShareSubscriptions:
         if not self._broker.ownership.is_alone:
             raise RequestError(
                 ErrorCode.UNSUPPORTED_VERSION,
-                "subscriptions, like all share groups, are served by a broker of one process only; "
-                "this one has several (workers)",
+                "subscriptions are served by a broker of one process only, this one has several "
+                "(workers); share groups of Kafka clients are served",
             )
         found = self._broker.topics.get(topic)
         made = ShareSubscription(
