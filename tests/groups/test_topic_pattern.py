@@ -1,3 +1,4 @@
+import contextlib
 import re
 import time
 
@@ -64,3 +65,18 @@ def test_no_expression_is_slow(expression: str) -> None:
 def test_posix_classes_mean_what_they_mean_to_re2() -> None:
     assert TopicPattern("[[:alpha:]]+[[:digit:]]").matches("abc1")
     assert not TopicPattern("[[:alpha:]]+").matches("abc1")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "((((){9999}){9999}){9999}){9999}",
+        "((((a{0}){9999}){9999}){9999}){9999}",
+        "(" * 40 + "){9999}" * 40,
+        "((((){9999})*)+){9999}",
+    ],
+)
+def test_nothing_may_be_repeated_for_ever(expression: str) -> None:
+    with contextlib.suppress(PatternError):
+        assert TopicPattern(expression).matches("")

@@ -138,6 +138,10 @@ class TopicPattern:
 
 _Node = frozenset[str] | tuple[str, list["_Node"]] | tuple[str, list["_Node"], int, int | None]
 
+_NOTHING: Final[_Node] = ("sequence", [])
+"""Left out of sequences, and not repeated: else a few of `(){9999}` inside each other would take for
+ever, without one state that counts."""
+
 
 class _Parser:
     def __init__(self, text: str) -> None:
@@ -175,7 +179,9 @@ class _Parser:
                 if self._at < len(text) and text[self._at] not in "|)$":
                     raise PatternError(f"'$' inside, before position {self._at}")
             else:
-                parts.append(self._repeated(self._atom()))
+                part = self._repeated(self._atom())
+                if part != _NOTHING:
+                    parts.append(part)
         return ("sequence", parts)
 
     def _repeated(self, atom: _Node) -> _Node:
@@ -200,6 +206,8 @@ class _Parser:
             self._at += 1  # lazy: what is matched as a whole does not depend on it
         if self._at < len(text) and (text[self._at] in "*+?" or _COUNT.match(text, self._at)):
             raise PatternError(f"multiple repeat at position {self._at}")
+        if most == 0 or atom == _NOTHING:
+            return _NOTHING
         return ("repeat", [atom], least, most)
 
     def _atom(self) -> _Node:
