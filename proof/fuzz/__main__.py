@@ -24,13 +24,17 @@ def main() -> int:
 
         with atheris.instrument_imports(include=["headrace"]):
             from proof.fuzz.targets import TARGETS
+
+            seeds = list(TARGETS[options.target].seeds())  # which imports what comes late
     else:
         from proof.fuzz.targets import TARGETS
+
+        seeds = list(TARGETS[options.target].seeds())
     from proof.fuzz.engine import by_atheris, by_hand, name_of
 
     target = TARGETS[options.target]
     kept = sorted((CORPUS / target.name).glob("*"))
-    known = [*target.seeds(), *(path.read_bytes() for path in kept)]
+    known = [*seeds, *(path.read_bytes() for path in kept)]
     seconds = max(int(options.minutes * 60), 1)
     place = Path(options.out or tempfile.mkdtemp(prefix=f"headrace-fuzz-{target.name}-"))
     print(f"{target.name}, seed {options.seed}, {seconds} s, finds go to {place}", flush=True)

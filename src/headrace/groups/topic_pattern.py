@@ -139,8 +139,8 @@ class TopicPattern:
 _Node = frozenset[str] | tuple[str, list["_Node"]] | tuple[str, list["_Node"], int, int | None]
 
 _NOTHING: Final[_Node] = ("sequence", [])
-"""Left out of sequences, and not repeated: else a few of `(){9999}` inside each other would take for
-ever, without one state that counts."""
+"""Left out of sequences, and not repeated: else a few of `(){9999}` inside each other would take
+for ever, without one state that counts."""
 
 
 class _Parser:

@@ -91,6 +91,24 @@ def test_all_connections_together_stay_within_the_budget() -> None:
     receive(inboxes[3], struct.pack(">i", 1000) + b"part")
 
 
+def test_announcing_large_requests_does_not_use_up_the_budget() -> None:
+    """Hundreds of connections that say "4 MB follow" and send a little of it."""
+    pool = BufferPool(64 << 20)
+    liars = [Inbox(pool, 100 << 20) for _ in range(300)]
+    for liar in liars:
+        receive(liar, (4_000_000).to_bytes(4, "big") + b"x" * 10)
+    honest = Inbox(pool, 100 << 20)
+    body = bytes(3_000_000)
+    frames = []
+    data = framed(body)
+    for start in range(0, len(data), 60_000):
+        frames += receive(honest, data[start : start + 60_000])
+    assert frames == [body]
+    for inbox in (*liars, honest):
+        inbox.close()
+    assert pool.bytes_in_use == 0
+
+
 def test_unhandled_requests_fill_the_buffer_and_no_more() -> None:
     pool = BufferPool(1 << 24)
     inbox = Inbox(pool, 1 << 20)

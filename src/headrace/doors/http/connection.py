@@ -4,6 +4,7 @@ What must not enter: what a path answers (`routes`), how a head is read (`head`)
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Container
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from headrace.doors.http.head import (
     encode,
     read_request,
 )
+from headrace.doors.sockets import look_after
 
 if TYPE_CHECKING:
     from headrace.doors.http.listener import HttpListener
@@ -51,6 +53,10 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        connected = transport.get_extra_info("socket")
+        if connected is not None:
+            with contextlib.suppress(OSError):  # gone already
+                look_after(connected)
         self._transport.set_write_buffer_limits(high=0)  # paused until the client took every byte
         if not self._listener.enter(self):
             self._end(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")

@@ -6,11 +6,13 @@ What must not enter: frames.
 """
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final, cast
 
 from headrace.doors.http2.frames import ConnectionFault, ErrorCode
 from headrace.doors.http2.grpc import GrpcConnection
+from headrace.doors.sockets import look_after
 
 if TYPE_CHECKING:
     from headrace.doors.http2.listener import GrpcListener
@@ -34,6 +36,7 @@ class GrpcProtocol(asyncio.BufferedProtocol):
     def __init__(self, listener: "GrpcListener") -> None:
         self.active_at = listener.loop.time()
         """When the client was last heard of, or last took something."""
+        self._connected_at = self.active_at
         self.is_blocked = False
         self.peer = "?"
         self._listener = listener
@@ -52,6 +55,10 @@ class GrpcProtocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WAITING_BYTES_MAX)
+        connected = transport.get_extra_info("socket")
+        if connected is not None:
+            with contextlib.suppress(OSError):  # gone already
+                look_after(connected)
         address = transport.get_extra_info("peername") or ("?", 0)
         self.peer = f"{address[0]}:{address[1]}"
         if not self._listener.enter(self):
@@ -183,7 +190,7 @@ class GrpcProtocol(asyncio.BufferedProtocol):
             if quiet_s > limits.send_s:
                 self._give_up(f"it took nothing for {quiet_s:.0f} s")
         elif not calls.http.is_greeted:
-            if quiet_s > limits.handshake_s:
+            if now - self._connected_at > limits.handshake_s:  # however it trickles in
                 self._give_up("it did not begin to speak HTTP/2")
         elif calls.is_idle():
             if quiet_s > limits.idle_s:

@@ -70,6 +70,7 @@ class Connection:
         "_outbox",
         "_parked",
         "_reads",
+        "_request_since",
         "_socket",
         "_stats",
         "_writes",
@@ -101,6 +102,8 @@ class Connection:
         """Produce requests answered while requests are being handled."""
         self._arrived_s = 0.0
         """When the requests being handled were taken up."""
+        self._request_since = self.active_at
+        """Not later than the first byte of the request that has arrived in part."""
         self._is_draining = False
         self._is_serving = False
         self._writes = False
@@ -124,9 +127,13 @@ class Connection:
         if size == 0:
             self.close("the client closed it", quietly=True)
             return
+        is_first = not self._inbox.waiting_bytes()
         self._inbox.received(size)
+        now = self._listener.now()
+        if is_first:
+            self._request_since = now
         if not self._writes:  # sending more is no excuse for not taking answers
-            self.active_at = self._listener.now()
+            self.active_at = now
         self._serve()
 
     def _serve(self) -> None:
@@ -138,15 +145,19 @@ class Connection:
         self._arrived_s = time.perf_counter()
         inbox = self._inbox
         outbox = self._outbox
+        handled = False
         try:
             while self._may_handle_next() and outbox.has_room():
                 frame = inbox.next_frame()
                 if frame is None:
                     break
+                handled = True
                 self._handle(frame)
                 if self.is_closed:
                     return
             inbox.settle()
+            if handled and inbox.waiting_bytes():
+                self._request_since = self._listener.now()
         except MalformedError as error:
             self._stats.malformed_requests += 1
             self._refuse(f"malformed request: {error}")
@@ -341,6 +352,14 @@ class Connection:
             and self._outbox.is_empty()
             and bool(self._inbox.waiting_bytes())
         )
+
+    def is_too_slow(self, now: float) -> bool:
+        """Whether a request in part has taken longer than what there is of it may. A client that
+        sends a byte now and then would else keep its place, and its buffer, for ever."""
+        limits = self._listener.limits
+        waiting_bytes = self._inbox.waiting_bytes()
+        allowed_s = limits.stall_s + waiting_bytes / limits.receive_bytes_per_s_min
+        return waiting_bytes > 0 and now - self._request_since > allowed_s
 
     def rest(self) -> None:
         """Give back what an idle connection does not need."""

@@ -63,7 +63,8 @@ class BufferPool:
             self._spare.append(buffer)
 
     def is_pressed(self) -> bool:
-        """Whether new buffers should hold one frame only."""
+        """Whether new buffers should hold one frame only, and no more than twice what came of it:
+        some hundreds who announce large requests and send none must not take all there is."""
         return self.bytes_in_use * 2 > self._budget_bytes
 
 
@@ -136,9 +137,10 @@ class Inbox:
             return OWN_BYTES_MIN if self._buffer is self._pool.scratch else 4
         (size,) = _I32.unpack_from(self._buffer, self._start)
         frame = int(size) + 4
-        if frame <= OWN_BYTES_EAGER_MAX:
+        if frame <= OWN_BYTES_EAGER_MAX and not self._pool.is_pressed():
             return max(frame, rest)
-        return max(min(frame, 2 * rest), OWN_BYTES_EAGER_MAX, rest)
+        eager = OWN_BYTES_MIN if self._pool.is_pressed() else OWN_BYTES_EAGER_MAX
+        return max(min(frame, max(2 * rest, eager)), rest)
 
     def _move(self, needed: int, rest: int) -> None:
         size = max(needed, OWN_BYTES_MIN)

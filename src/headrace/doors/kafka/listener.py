@@ -17,6 +17,7 @@ from headrace.doors.kafka.connection import Connection
 from headrace.doors.kafka.inbox import BufferPool
 from headrace.doors.kafka.registry import apis
 from headrace.doors.kafka.slices import CopySlice
+from headrace.doors.sockets import look_after
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
@@ -46,6 +47,8 @@ class Limits:
     """connections.max.idle.ms"""
     stall_s: float = 60.0
     """How long a peer may leave a request unfinished or an answer untaken."""
+    receive_bytes_per_s_min: int = 1024
+    """What a request must bring on average once it is older than `stall_s`."""
 
 
 class Listener:
@@ -132,8 +135,7 @@ class Listener:
     def _welcome(self, connected: socket.socket, peer: str) -> None:
         try:
             connected.setblocking(False)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            look_after(connected)
             self.connections.add(Connection(self, connected, peer, self._next_id))
             self.broker.stats.connections = len(self.connections)
             self.broker.stats.connections_accepted += 1
@@ -169,6 +171,8 @@ class Listener:
             if connection.is_waiting_for_peer():
                 if quiet_s > self.limits.stall_s:
                     connection.close(f"no byte moved for {quiet_s:.0f} s in mid-request")
+                elif connection.is_too_slow(now):
+                    connection.close("its request takes too long to arrive")
             elif connection.is_at_rest():
                 if quiet_s > self.limits.idle_s:
                     connection.close(f"idle for {quiet_s:.0f} s", quietly=True)
