@@ -17,7 +17,7 @@ from bench.systems import System
 from bench.workloads import ALONE, WORKLOADS
 from bench.workloads.warm import warm_up
 
-QUICK = {"seconds": 0.4, "rounds": 3, "gigabytes": 0.25, "warm_up": 15.0}
+QUICK = {"seconds": 0.4, "rounds": 3, "gigabytes": 0.25, "warm_up": 20.0}
 """Everything with all peers in less than twelve minutes on two cores; medians are rough."""
 FULL = {"seconds": 2.0, "rounds": 5, "gigabytes": 1.0, "warm_up": 60.0}
 

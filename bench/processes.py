@@ -15,6 +15,7 @@ __all__ = ["cpu_s", "drop_page_cache", "free_port", "machine", "resident_mb", "s
 
 START_S_MAX = 120.0
 STOP_S_MAX = 20.0
+DROP_CACHES = "/proc/sys/vm/drop_caches"
 
 
 def with_descendants(pids: Sequence[int]) -> list[int]:
@@ -148,7 +149,7 @@ def drop_page_cache(directory: str) -> str:
     """
     os.sync()
     try:
-        with open("/proc/sys/vm/drop_caches", "w") as drop:
+        with open(DROP_CACHES, "w") as drop:
             drop.write("1")
     except OSError:
         for folder, _, names in os.walk(directory):

@@ -6,7 +6,15 @@ import sys
 
 import pytest
 
-from bench.processes import cpu_s, machine, parse_cpu_ticks, resident_mb, with_descendants
+from bench import processes
+from bench.processes import (
+    cpu_s,
+    drop_page_cache,
+    machine,
+    parse_cpu_ticks,
+    resident_mb,
+    with_descendants,
+)
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc")
 
@@ -44,3 +52,17 @@ def test_the_machine_is_told_with_the_disk_under_a_directory() -> None:
     assert facts["cores"] >= 1
     assert facts["python"].startswith("3.")
     assert facts["disk"]
+
+
+@linux
+def test_without_rights_the_pages_of_the_files_are_dropped_one_by_one(
+    tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "log").write_bytes(bytes(10_000))
+    dropped: list[int] = []
+    monkeypatch.setattr(processes, "DROP_CACHES", str(tmp_path / "nothing" / "drop_caches"))
+    monkeypatch.setattr(os, "sync", lambda: None)
+    monkeypatch.setattr(os, "posix_fadvise", lambda *all_of_it: dropped.append(all_of_it[-1]))
+    assert "posix_fadvise" in drop_page_cache(str(tmp_path))
+    assert dropped == [os.POSIX_FADV_DONTNEED]

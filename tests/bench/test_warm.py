@@ -25,8 +25,8 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(
     ("seen", "turns"),
     [
-        ([10.0, 100.0, 10.5, 90.0], 2),
-        ([10.0, 100.0, 20.0, 100.0, 20.0, 200.0, 21.0, 190.0], 4),
+        ([10.0, 100.0, 10.5, 90.0, 9.0, 100.0], 3),
+        ([10.0, 100.0, 10.0, 90.0, 20.0, 100.0, 20.0, 100.0, 21.0, 90.0], 5),
     ],
 )
 def test_it_is_warm_when_neither_kind_of_batches_gets_faster(
