@@ -67,7 +67,11 @@ def rows(results: Results, workloads: Sequence[str]) -> list[str]:
     chosen = [row for row in results["rows"] if row["workload"] in workloads]
     if not chosen:
         return []
-    names = names_of(results)
+    names = [
+        name
+        for name in names_of(results)
+        if any(name in row["values"] or name in row["failures"] for row in chosen)
+    ]
     used = any(any(row["cpu_s_per_gb"].values()) for row in chosen)
     header = ["what", "durability", *names] + ["CPU s/GB"] * used
     lines = [[*_row(row, results, names), *([_cpu(row, names)] * used)] for row in chosen]

@@ -20,18 +20,22 @@ PERCENTILES = {"p50_ms": "p50", "p99_ms": "p99", "p99_9_ms": "p99.9"}
 
 def plots(results: Results) -> Iterator[tuple[str, str]]:
     """(file name, SVG) of each drawing there are numbers for."""
+    names = names_of(results)
     batch = _throughput(results)
     if any(line.points for panel in batch for line in panel.lines):
         yield (
             "throughput-batch-size.svg",
-            draw("Throughput against batch size", "one producer, 1 KB records", batch),
+            draw("Throughput against batch size", "one producer, 1 KB records", batch, order=names),
         )
     for spread in ("partitions", "connections"):
         for durability in DURABILITIES:
             panels = _cost(results, spread, durability)
             if all(any(line.points for line in panel.lines) for panel in panels):
                 title = f"Cost against {spread}, {durability}"
-                yield f"cost-{spread}-{durability}.svg", draw(title, "lower is better", panels)
+                yield (
+                    f"cost-{spread}-{durability}.svg",
+                    draw(title, "lower is better", panels, order=names),
+                )
     for durability in DURABILITIES:
         for kind, note in (
             ("share", "each system at parts of the most it sustains itself"),
@@ -40,7 +44,10 @@ def plots(results: Results) -> Iterator[tuple[str, str]]:
             panels = _latency(results, durability, kind)
             if panels:
                 title = f"End-to-end latency against load, {durability}"
-                yield f"latency-{kind}-{durability}.svg", draw(title, note, panels, one_y=True)
+                yield (
+                    f"latency-{kind}-{durability}.svg",
+                    draw(title, note, panels, order=names, one_y=True),
+                )
 
 
 def _throughput(results: Results) -> list[Panel]:

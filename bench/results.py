@@ -34,7 +34,9 @@ def merge(results: Iterable[dict[str, Any]]) -> dict[str, Any]:
     for one in results:
         run = {key: one[key] for key in ("machine", "settings", "command") if key in one}
         whole["runs"].append(run)
-        whole["systems"] |= one.get("systems", {})
+        for name, system in one.get("systems", {}).items():
+            policies = whole["systems"].get(name, {}).get("policy", {})
+            whole["systems"][name] = {**system, "policy": policies | system.get("policy", {})}
         whole["ours"] = one.get("ours", whole["ours"])
         for key, names in _KEYS.items():
             found = one.get(key, [])

@@ -19,7 +19,7 @@ __all__ = ["Line", "Panel", "draw"]
 
 PANEL_WIDTH: Final = 300
 PANEL_HEIGHT: Final = 220
-LEFT, RIGHT, GAP, TOP, BOTTOM = 64, 24, 52, 64, 84
+LEFT, RIGHT, GAP, TOP, BOTTOM = 64, 24, 68, 64, 84
 """Around the panels; the gap between two has the numbers of the second one's axis."""
 COLOURS: Final = (
     ("#0969da", "#58a6ff"),
@@ -80,12 +80,20 @@ class Panel:
         return x, y
 
 
-def draw(title: str, note: str, panels: Sequence[Panel], *, one_y: bool = False) -> str:
-    """The whole file. `note` is the line under the title. Lines of the same name have the same
-    colour and mark in all panels; names come in the order in which they are first seen. With
-    `one_y` all panels have the vertical axis that fits the first one's kind and everybody's points.
+def draw(
+    title: str,
+    note: str,
+    panels: Sequence[Panel],
+    *,
+    order: Sequence[str] = (),
+    one_y: bool = False,
+) -> str:
+    """The whole file. `note` is the line under the title. Lines of one name have one colour and
+    mark in all panels; with `order`, a list of all names, in all drawings with that list too. With
+    `one_y` all panels have the vertical axis that fits everybody's points.
     """
-    names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
+    seen = [line.name for panel in panels for line in panel.lines]
+    names = list(dict.fromkeys([*order, *seen]))
     width = LEFT + RIGHT + len(panels) * PANEL_WIDTH + (len(panels) - 1) * GAP
     height = TOP + PANEL_HEIGHT + BOTTOM
     size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
@@ -102,7 +110,7 @@ def draw(title: str, note: str, panels: Sequence[Panel], *, one_y: bool = False)
         x_scale, y_scale = panel.scales()
         scales = x_scale, every.scales()[1] if one_y else y_scale
         out += _panel(panel, scales, LEFT + number * (PANEL_WIDTH + GAP), names)
-    out += _legend(names, height - 20)
+    out += _legend([(names.index(name), name) for name in names if name in seen], height - 20)
     return "\n".join([*out, "</svg>", ""])
 
 
@@ -146,10 +154,10 @@ def _panel(panel: Panel, scales: tuple[Scale, Scale], left: float, names: list[s
     return out
 
 
-def _legend(names: list[str], y: float) -> list[str]:
+def _legend(names: list[tuple[int, str]], y: float) -> list[str]:
     out: list[str] = []
     x = float(LEFT)
-    for number, name in enumerate(names):
+    for number, name in names:
         out.append(f'<polyline class="s{number}" points="{x:.1f},{y:.1f} {x + 24:.1f},{y:.1f}"/>')
         out.append(_mark(number, x + 12, y))
         out.append(_text(x + 30, y + 4, name))

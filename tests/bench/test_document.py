@@ -155,6 +155,17 @@ def test_a_later_file_replaces_the_rows_it_has_and_all_latencies_of_its_durabili
     assert len(merge([RESULTS, {"rows": [other]}])["rows"]) == 2
 
 
+def test_what_systems_promise_is_kept_of_all_files():
+    again = {"systems": {"Kafka": {"version": "4.3.1", "policy": {"fsync": "synced"}}}}
+    policies = merge([RESULTS, again])["systems"]["Kafka"]["policy"]
+    assert policies == {"os": "page cache", "fsync": "synced"}
+
+
+def test_systems_that_were_not_there_have_no_column():
+    alone = row(values={"Headrace": 1.0}, ratios={}, failures={}, cpu_s_per_gb={"Headrace": None})
+    assert part("rows large", {**RESULTS, "rows": [alone]})[0] == "| what | durability | Headrace |"
+
+
 def test_numbers_have_three_digits_that_matter():
     assert [number(value) for value in (None, 0.1234, 12.34, 1234.5)] == (
         ["", "0.123", "12.3", "1,234"]

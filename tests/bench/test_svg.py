@@ -51,3 +51,10 @@ def test_panels_may_have_one_vertical_axis():
     panels = [Panel("", "", "", low), Panel("", "", "", high)]
     assert draw("", "", panels).count(">300<") == 1
     assert draw("", "", panels, one_y=True).count(">300<") == 2
+
+
+def test_with_an_order_a_name_has_its_colour_whoever_is_missing():
+    panel = Panel("", "", "", [Line("third", [(1, 2)])])
+    text = draw("", "", [panel], order=["first", "second", "third"])
+    assert 'class="m2"' in text
+    assert "first" not in text
