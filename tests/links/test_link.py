@@ -14,8 +14,9 @@ import pytest
 
 from headrace.links import link as link_module
 from headrace.links import listener as listener_module
+from headrace.links.errors import LinkDown, LinkLost
 from headrace.links.frames import GRANTED, HELLO, frame_parts, hello_body
-from headrace.links.link import Link, LinkDown, LinkLost
+from headrace.links.link import Link
 from headrace.links.listener import Answer, LinkListener
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 

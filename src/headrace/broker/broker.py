@@ -36,7 +36,6 @@ from headrace.broker.orphans import check_catalog_is_there
 from headrace.broker.parts import CloseError, Parts
 from headrace.broker.producer_ids import ProducerIds
 from headrace.broker.retention_clock import RetentionClock
-from headrace.broker.share.elsewhere import ShareElsewhere
 from headrace.broker.share.share_groups import ShareGroups
 from headrace.broker.share.subscriptions import ShareSubscriptions
 from headrace.broker.stats import Stats
@@ -64,6 +63,7 @@ from headrace.wire.errors import RequestError
 
 if TYPE_CHECKING:
     from headrace.broker.cluster.links import Links
+    from headrace.broker.share.elsewhere import ShareElsewhere
 
 __all__ = ["Broker", "BrokerOptions", "OpenError"]
 
@@ -122,6 +122,13 @@ def _links(directory: str, ownership: Ownership) -> "Links":
     from headrace.broker.cluster.links import Links
 
     return Links(directory, ownership)
+
+
+def _share_elsewhere(broker: "Broker") -> "ShareElsewhere":
+    """The same."""
+    from headrace.broker.share.elsewhere import ShareElsewhere
+
+    return ShareElsewhere(broker)
 
 
 def _transaction_settings(configs: BrokerConfigs) -> TransactionSettings:
@@ -183,7 +190,7 @@ class Broker:
         self.dead_letters = DeadLetters(self, steady_clock_ms)
         self.steady_ms = steady_clock_ms
         self.share = ShareGroups(self)
-        self.share_elsewhere = ShareElsewhere(self)
+        self.share_elsewhere = None if ownership.is_alone else _share_elsewhere(self)
         self.subscriptions = ShareSubscriptions(self)
         self.streams = IngestStreams(self)
         clients = configs.text(TOKEN_CLIENTS)
@@ -248,7 +255,8 @@ class Broker:
         await broker.groups.start()
         parts.add("the share groups", broker.share.close)
         await broker.share.start()
-        parts.add("what others know of share groups", broker.share_elsewhere.close)
+        if broker.share_elsewhere is not None:
+            parts.add("what others know of share groups", broker.share_elsewhere.close)
         parts.add("the subscriptions", broker.subscriptions.close)
         parts.add("the transactions", broker.transactions.close)
         if links is not None:

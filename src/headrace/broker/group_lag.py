@@ -22,12 +22,12 @@ from headrace.broker.record_time import record_time_ms
 from headrace.groups.description import GroupDescription
 from headrace.log.contract import PartitionLog
 from headrace.wire.errors import ErrorCode, RequestError
-from headrace.wire.workers import PartitionEnd
 
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
     from headrace.broker.share.shared_partition import SharedPartition
     from headrace.broker.topics import Partition
+    from headrace.wire.workers import PartitionEnd
 
 __all__ = ["LOOKUPS_PER_LOOK_MAX", "GroupLag", "GroupLags", "PartitionLag"]
 
@@ -146,7 +146,8 @@ class GroupLags:
 
     async def _places_elsewhere(self) -> list[tuple[str, _Place]]:
         """Of share groups, in partitions of other workers."""
-        if self._broker.ownership.is_alone:
+        elsewhere = self._broker.share_elsewhere
+        if elsewhere is None:
             return []
         topics = self._broker.topics.by_id
         return [
@@ -156,7 +157,7 @@ class GroupLags:
                     topics[one.topic_id].name, one.partition, one.start_offset, None, one.finished
                 ),
             )
-            for one in await self._broker.share_elsewhere.places()
+            for one in await elsewhere.places()
             if one.topic_id is not None and one.topic_id in topics
         ]
 
@@ -236,7 +237,7 @@ class GroupLags:
         return known.timestamp_ms
 
 
-def _told_end(end: PartitionEnd | None, offset: int) -> tuple[int, bool]:
+def _told_end(end: "PartitionEnd | None", offset: int) -> tuple[int, bool]:
     """As `_end_of`, of what the owner said."""
     if end is None:
         raise RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "its owner cannot be asked")

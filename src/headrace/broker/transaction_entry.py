@@ -13,16 +13,18 @@ What must not enter: what a transactional id may do, requests' versions.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Peers
 from headrace.broker.transaction_coordinator import TransactionCoordinator
-from headrace.links.link import LinkDown, LinkLost
+from headrace.links.errors import LinkDown, LinkLost
 from headrace.transactions.record import ProducerIdentity, TopicPartition
 from headrace.transactions.requests import Add
 from headrace.wire.errors import ErrorCode, RequestError
-from headrace.wire.workers import Enter
+
+if TYPE_CHECKING:
+    from headrace.wire.workers import Enter
 
 __all__ = ["Asking", "TransactionEntries", "enter"]
 
@@ -96,11 +98,7 @@ class TransactionEntries:
         if owner == self._ownership.index:
             await enter(self._coordinator, transactional_id, producer, place, adds=adds)
             return
-        asked = Enter(transactional_id, *producer, adds=adds)
-        if isinstance(place, str):
-            asked.group_id = place
-        else:
-            asked.topic, asked.partition = place
+        asked = _enter_message(transactional_id, producer, place, adds=adds)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + PATIENCE_S
         while True:
@@ -112,6 +110,19 @@ class TransactionEntries:
             else:
                 return
             await asyncio.sleep(RETRY_S)
+
+
+def _enter_message(
+    transactional_id: str, producer: ProducerIdentity, place: Place, *, adds: bool
+) -> "Enter":
+    from headrace.wire.workers import Enter  # needed only where there are others to ask
+
+    asked = Enter(transactional_id, *producer, adds=adds)
+    if isinstance(place, str):
+        asked.group_id = place
+    else:
+        asked.topic, asked.partition = place
+    return asked
 
 
 async def enter(

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from headrace.links.errors import LinkDown, LinkLost
 from headrace.links.frames import (
     GRANTED,
     HELLO,
@@ -28,9 +29,9 @@ from headrace.links.frames import (
     read_refusal,
 )
 from headrace.links.protocol import LinkProtocol
-from headrace.wire.errors import ErrorCode, MalformedError, RequestError
+from headrace.wire.errors import MalformedError, RequestError
 
-__all__ = ["Link", "LinkDone", "LinkDown", "LinkLost"]
+__all__ = ["Link", "LinkDone"]
 
 REQUESTS_MAX: Final = 100_000
 """Unanswered on one link; one more is refused as if the link were down."""
@@ -48,20 +49,6 @@ _PING_ID: Final = 0
 _ID_MAX: Final = 0xFFFF_FFFF
 
 log = logging.getLogger("headrace.links")
-
-
-class LinkDown(RequestError):
-    """Certain: the request was not sent."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(ErrorCode.BROKER_NOT_AVAILABLE, message)
-
-
-class LinkLost(RequestError):
-    """Uncertain: the request was sent, and may have been carried out or not."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(ErrorCode.NETWORK_EXCEPTION, message)
 
 
 LinkDone = Callable[[bytes | RequestError], None]

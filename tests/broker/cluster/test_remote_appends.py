@@ -60,6 +60,7 @@ class Owner:
             topics=SimpleNamespace(by_id={TOPIC_ID: topic}),
             entries=SimpleNamespace(ended=lambda *_: None),
             take_up=self._take_up,
+            share_elsewhere=None,
         )
         self._directory = directory
         self.answering: Flaky

@@ -13,7 +13,7 @@ from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import NoPeers
 from headrace.broker.transaction_entry import TransactionEntries
 from headrace.broker.transactional_append import InTransaction, TransactionalAppends
-from headrace.links.link import LinkDown, LinkLost
+from headrace.links.errors import LinkDown, LinkLost
 from headrace.transactions.record import ProducerIdentity
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.workers import Enter

@@ -81,7 +81,7 @@ class Answering:
             Ask.ENDS: self._ends,
             Ask.POSITION: self._position,
             Ask.PRODUCED: self._produced,
-            **broker.share_elsewhere.answers(),
+            **(broker.share_elsewhere.answers() if broker.share_elsewhere is not None else {}),
         }
 
     async def open(self) -> None:

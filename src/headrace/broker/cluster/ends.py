@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from headrace.broker.cluster.peers import ENDS_MAX, Peers
 from headrace.broker.cluster.remote_log import RemoteLog
 from headrace.wire.errors import RequestError
-from headrace.wire.workers import EndAsked, PartitionEnd
 
 if TYPE_CHECKING:
     from headrace.broker.topic import Partition
+    from headrace.wire.workers import PartitionEnd
 
 __all__ = ["ends_elsewhere"]
 
@@ -41,6 +41,8 @@ async def ends_elsewhere(
 async def _ask(
     peers: Peers, owner: int, some: "list[tuple[Partition, int]]"
 ) -> "list[tuple[Partition, PartitionEnd]]":
+    from headrace.wire.workers import EndAsked  # needed only where there are others to ask
+
     asked = [EndAsked(partition.topic.id, partition.index, offset) for partition, offset in some]
     try:
         ends = await peers.ends(owner, asked)

@@ -15,7 +15,8 @@ from headrace.broker.changes import Changes
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Change
 from headrace.broker.cluster.remote_appends import RemoteAppends, Room
-from headrace.links.link import Link, LinkDown, LinkLost
+from headrace.links.errors import LinkDown, LinkLost
+from headrace.links.link import Link
 from headrace.log.contract import AppendDone, Appended
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.markers import Marker

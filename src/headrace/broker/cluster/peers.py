@@ -4,21 +4,23 @@ What must not enter: bytes, sockets.
 """
 
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 from headrace.log.contract import AppendDone
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.markers import Marker
-from headrace.wire.workers import (
-    Ask,
-    EndAsked,
-    Enter,
-    PartitionEnd,
-    PartitionProduced,
-    Position,
-    PositionAsked,
-)
+
+if TYPE_CHECKING:
+    from headrace.wire.workers import (
+        Ask,
+        EndAsked,
+        Enter,
+        PartitionEnd,
+        PartitionProduced,
+        Position,
+        PositionAsked,
+    )
 
 __all__ = ["ENDS_MAX", "Change", "NoPeers", "Peers"]
 
@@ -73,20 +75,20 @@ class Peers(Protocol):
         Raises RequestError: what that raises, LinkDown, LinkLost.
         """
 
-    async def enter(self, owner: int, asked: Enter) -> None:
+    async def enter(self, owner: int, asked: "Enter") -> None:
         """Whether a transaction that another worker coordinates writes to a partition or group,
         which is durably added to it if need be and allowed.
 
         Raises RequestError: what `transaction_entry.enter` raises, LinkDown, LinkLost.
         """
 
-    async def ends(self, owner: int, asked: list[EndAsked]) -> list[PartitionEnd]:
+    async def ends(self, owner: int, asked: "list[EndAsked]") -> "list[PartitionEnd]":
         """Where partitions of another worker end, at most ENDS_MAX, in the order of asking.
 
         Raises RequestError: LinkDown, LinkLost.
         """
 
-    async def position(self, owner: int, asked: PositionAsked) -> Position:
+    async def position(self, owner: int, asked: "PositionAsked") -> "Position":
         """Where a persistent stream goes on, when everything before it is durable. An owner that
         is down is waited for, for some time.
 
@@ -94,12 +96,12 @@ class Peers(Protocol):
         owner does not come back.
         """
 
-    async def produced(self, owner: int, topic_ids: list[UUID | None]) -> list[PartitionProduced]:
+    async def produced(self, owner: int, topic_ids: list[UUID | None]) -> "list[PartitionProduced]":
         """What producers handed in to partitions that `owner` serves, of these topics (none: of
         all). Raises RequestError: LinkDown, LinkLost.
         """
 
-    async def ask_share(self, owner: int, kind: Ask, asked: object) -> bytes:
+    async def ask_share(self, owner: int, kind: "Ask", asked: object) -> bytes:
         """What concerns share groups (`share.elsewhere`); the answer's body.
 
         Raises RequestError: what the other worker refuses it with, LinkDown, LinkLost.
@@ -134,19 +136,19 @@ class NoPeers:
     async def end_group(self, owner: int, group_id: str, producer_id: int, *, commit: bool) -> None:
         raise _nobody(owner)
 
-    async def enter(self, owner: int, asked: Enter) -> None:
+    async def enter(self, owner: int, asked: "Enter") -> None:
         raise _nobody(owner)
 
-    async def ends(self, owner: int, asked: list[EndAsked]) -> list[PartitionEnd]:
+    async def ends(self, owner: int, asked: "list[EndAsked]") -> "list[PartitionEnd]":
         raise _nobody(owner)
 
-    async def position(self, owner: int, asked: PositionAsked) -> Position:
+    async def position(self, owner: int, asked: "PositionAsked") -> "Position":
         raise _nobody(owner)
 
-    async def produced(self, owner: int, topic_ids: list[UUID | None]) -> list[PartitionProduced]:
+    async def produced(self, owner: int, topic_ids: list[UUID | None]) -> "list[PartitionProduced]":
         raise _nobody(owner)
 
-    async def ask_share(self, owner: int, kind: Ask, asked: object) -> bytes:
+    async def ask_share(self, owner: int, kind: "Ask", asked: object) -> bytes:
         raise _nobody(owner)
 
 

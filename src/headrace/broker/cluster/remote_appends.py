@@ -27,7 +27,8 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from headrace.links.link import Link, LinkDown, LinkLost
+from headrace.links.errors import LinkDown, LinkLost
+from headrace.links.link import Link
 from headrace.log.contract import ACKS_ALL, ACKS_LEADER, ACKS_NONE, AppendDone, Appended
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.workers import (

@@ -20,7 +20,7 @@ from uuid import UUID
 from headrace.broker.changes import Changes
 from headrace.broker.share.share_groups import SharedOffset, lag_of
 from headrace.broker.share.shared_partition import note
-from headrace.links.link import LinkDown, LinkLost
+from headrace.links.errors import LinkDown, LinkLost
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.workers import (
     Ask,
@@ -48,15 +48,14 @@ log = logging.getLogger("headrace.share")
 
 
 class ShareElsewhere:
-    """One for a broker; with one process there is nothing elsewhere."""
+    """One for a worker of several."""
 
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
         self._changes = Changes()
         self._forgetting: dict[str, asyncio.Task[None]] = {}
-        if not broker.ownership.is_alone:
-            broker.groups.when_forgotten(self._group_forgotten)
-            broker.groups.when_lapsed(self._member_lapsed)
+        broker.groups.when_forgotten(self._group_forgotten)
+        broker.groups.when_lapsed(self._member_lapsed)
 
     async def close(self) -> None:
         """Idempotent."""

@@ -19,7 +19,6 @@ from headrace.broker.streams.stream import IngestStream, Position
 from headrace.broker.topics import Partition, Topics
 from headrace.catalog.streams import PersistentStreamRow, StreamRows
 from headrace.wire.errors import ErrorCode, RequestError
-from headrace.wire.workers import PositionAsked
 
 __all__ = ["PERSISTENT_STREAMS_MAX", "PersistentStreams"]
 
@@ -98,6 +97,8 @@ class PersistentStreams:
         known = Known.of(row)
         if not isinstance(partition.log, RemoteLog):
             return await recovered_position(partition.log, known)
+        from headrace.wire.workers import PositionAsked  # needed only where there are others
+
         asked = PositionAsked(partition.topic.id, partition.index, *known)
         found = await self._peers.position(partition.log.owner, asked)
         return Position(found.next_offset, found.next_sequence)

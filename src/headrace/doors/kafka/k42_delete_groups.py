@@ -30,7 +30,7 @@ async def _delete(context: RequestContext, group_id: str) -> DeletableGroupResul
     try:
         is_shared = broker.groups.describe_share(group_id) is not None
         await broker.groups.delete(group_id)
-        if is_shared:
+        if is_shared and broker.share_elsewhere is not None:
             await broker.share_elsewhere.forgotten(group_id)
     except RequestError as error:
         result.error_code = error.code

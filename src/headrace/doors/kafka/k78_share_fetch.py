@@ -40,7 +40,7 @@ async def handle(context: RequestContext, request: ShareFetchRequest) -> WithRec
     broker = context.broker
     answer = _Answer(broker)
     try:
-        if request.share_session_epoch == OPENING:
+        if broker.share_elsewhere is not None and request.share_session_epoch == OPENING:
             await broker.share_elsewhere.check_session(request.group_id)
         session = _session(context, request)
         acknowledging = acknowledge(

@@ -68,7 +68,7 @@ async def _group(
 
 async def _elsewhere(broker: "Broker", group_id: str) -> dict[tuple[str, int], SharedOffset]:
     """In partitions of other workers, by topic and partition. Raises RequestError."""
-    if broker.ownership.is_alone:
+    if broker.share_elsewhere is None:
         return {}
     broker.groups.check_mine(group_id)
     topics = broker.topics.by_id

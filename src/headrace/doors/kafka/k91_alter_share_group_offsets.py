@@ -55,7 +55,7 @@ async def _set_offset(
 ) -> None:
     """Raises RequestError."""
     partition = broker.topics.partition(topic, index)
-    if partition.is_mine:
+    if partition.is_mine or broker.share_elsewhere is None:
         await broker.share.set_offset(group_id, topic, index, start_offset)
     else:
         await broker.share_elsewhere.set_offset(group_id, partition.topic, index, start_offset)

@@ -33,7 +33,8 @@ async def handle(
         known.append(topic)
     try:
         broker.share.check_empty(request.group_id)
-        await broker.share_elsewhere.forget(request.group_id, known)
+        if broker.share_elsewhere is not None:
+            await broker.share_elsewhere.forget(request.group_id, known)
         await broker.share.forget(request.group_id, known)
     except RequestError as error:
         return DeleteShareGroupOffsetsResponse(error_code=error.code, error_message=error.message)
