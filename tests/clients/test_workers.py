@@ -151,6 +151,8 @@ def test_a_worker_that_is_killed_under_load_loses_nothing_and_disturbs_nobody(
         assert found[index] == load.acked[index]
     untouched = max(load.slowest_s[index] for index, leader in leaders.items() if leader == 2)
     assert untouched < 2.0, "the worker that lived was held up"
+    broker.kill()
+    assert read_all(broker.start(), "t") == load.acked
     assert broker.stop() == 0
 
 
@@ -230,6 +232,18 @@ def test_groups_live_on_their_worker_and_over_its_death(
     ends = {index: len(load.acked[index]) for index in range(PARTITIONS)}
     assert committed(broker, "t", "g") == ends
     assert broker.stop() == 0
+
+
+@pytest.mark.parametrize("kind", ["kafka-python", "aiokafka"])
+def test_other_libraries_find_their_way_too(
+    workers_process: Any, reader: Any, write: Any, shared: Any, all_read: Any, kind: str
+) -> None:
+    broker = workers_process(WORKERS)
+    create(broker, "t")
+    readers = [reader(kind, broker) for _ in range(2)]
+    shared(readers, PARTITIONS)
+    write(broker, 0, 600)
+    all_read(readers, 600)
 
 
 def test_topics_that_come_and_go_by_all_workers_at_once_end_the_same_for_all(
