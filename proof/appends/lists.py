@@ -5,8 +5,9 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
@@ -40,6 +41,8 @@ class Lists:
     pause_s: float = 0.0
     read_again_s: float = 1.5
     """How long a reader follows before it begins anew."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of every client."""
     begins_anew: bool = False
     begun_anew: int = 0
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -82,6 +85,7 @@ class Lists:
                     "transaction.timeout.ms": 15_000,
                     "on_delivery": on_delivery,
                     **RECONNECT,
+                    **self.more,
                 }
             ),
             STALL_S_MAX,
@@ -119,7 +123,7 @@ class Lists:
             self.acknowledged.append((int(message.partition() or 0), value))
 
         settings = {"bootstrap.servers": self.servers, "enable.idempotence": True, **RECONNECT}
-        producer = Producer({**settings, "message.timeout.ms": 0})
+        producer = Producer({**settings, **self.more, "message.timeout.ms": 0})
         number = 0
         while not self.stopping.is_set():
             partition = chance.randrange(PARTITIONS)
@@ -169,6 +173,7 @@ class Lists:
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 100,
                 **RECONNECT,
+                **self.more,
             }
         )
         try:

@@ -15,7 +15,7 @@ from proof.chaos.crew import KINDS, SHARE, Crew, group_of
 from proof.chaos.judge import Statement
 from proof.chaos.keeper import Keeper, commit_offsets, fetch_offsets
 from proof.chaos.movers import Movers
-from proof.chaos.producers import FLUSH_S_MAX, Producers
+from proof.chaos.producers import FLUSH_S_MAX, QUIET, Producers
 from proof.chaos.readers import Readers
 from proof.chaos.site import Site
 from proof.chaos.topics import MOVED, PARTITIONS, PLAIN
@@ -53,6 +53,7 @@ class Load:
             int.from_bytes(seed.encode()[-6:]),
             pause_s=LIST_PAUSE_S,
             read_again_s=LIST_READ_S,
+            more={"logger": QUIET},
             begins_anew=True,
         )
         self._list_threads = [
