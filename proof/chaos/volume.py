@@ -5,6 +5,7 @@ yet is not in it. Mounting the copy replays its journal, as a machine does that 
 models the loss of what the operating system held, not a drive that lies about its cache.
 """
 
+import errno
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 __all__ = ["SIZE_BYTES", "Volume", "why_no_volume"]
 
 SIZE_BYTES = 256 << 20
+BLOCK_BYTES = 4096
 
 
 def why_no_volume() -> str | None:
@@ -40,7 +42,7 @@ class Volume:
         with open(self._image, "wb") as file:
             file.truncate(SIZE_BYTES)
         # Blocks of a page's size, as on any real disk; and no reserve, so that full is full.
-        _run("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", str(self._image))
+        _run("mkfs.ext4", "-q", "-F", "-b", str(BLOCK_BYTES), "-m", "0", str(self._image))
         self._mount()
 
     def copy(self) -> None:
@@ -54,12 +56,17 @@ class Volume:
         self._mount()
 
     def fill(self, leave_bytes: int) -> None:
-        """With a balloon."""
-        stat = os.statvfs(self.path)
-        size = stat.f_bavail * stat.f_frsize - leave_bytes
+        """With a balloon, while others write too."""
         with open(self._balloon, "wb") as file:
-            if size > 0:
-                os.posix_fallocate(file.fileno(), 0, size)
+            end, size = 0, self._free_bytes() - leave_bytes
+            while size >= BLOCK_BYTES:
+                try:
+                    os.posix_fallocate(file.fileno(), end, size)
+                    end += size
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                size = min(size // 2, self._free_bytes() - leave_bytes)
 
     def empty(self) -> None:
         self._balloon.unlink(missing_ok=True)
@@ -67,6 +74,10 @@ class Volume:
     def close(self) -> None:
         """It need not be mounted any more."""
         subprocess.run(["umount", "-l", str(self.path)], check=False, capture_output=True)
+
+    def _free_bytes(self) -> int:
+        stat = os.statvfs(self.path)
+        return stat.f_bavail * stat.f_frsize
 
     def _mount(self) -> None:
         _run("mount", "-o", "loop", str(self._image), str(self.path))

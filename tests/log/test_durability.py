@@ -227,6 +227,19 @@ def test_a_full_disk_costs_nothing_but_the_batches_it_refused(
     any_lab.run(any_lab.batches)
 
 
+def test_no_batch_overtakes_one_of_its_producer_that_the_disk_refused(any_lab, disk, refused):
+    async def scenario(log):
+        disk.fail("pwrite", times=1, error=errno.ENOSPC)
+        for sequence in (0, 1):
+            with refused(ErrorCode.KAFKA_STORAGE_ERROR):
+                await any_lab.put(log, any_lab.batch(producer=(3, 0, sequence)))
+        for sequence in (0, 1):
+            appended = await any_lab.put(log, any_lab.batch(producer=(3, 0, sequence)))
+            assert appended.base_offset == sequence
+
+    any_lab.run(scenario)
+
+
 def test_a_write_that_is_taken_in_parts_is_completed(any_lab, monkeypatch):
     real = os.pwrite
     monkeypatch.setattr(log_disk, "pwrite", lambda fd, data, at: real(fd, data[:13], at))

@@ -73,6 +73,43 @@ def test_what_belongs_to_a_transaction_that_has_ended_is_not_taken_for_a_retry()
     assert log.append(batch(4)) == 5
 
 
+def test_what_follows_a_batch_that_the_disk_refused_waits_for_it():
+    log = Written()
+    for producer in (1, 2):  # 1 is known, 2 is not
+        if producer == 1:
+            log.append(header(1, 0, 0, 4))
+        first = 4 if producer == 1 else 0
+        assert log.table.check(header(producer, 0, first, 3)) is None
+        log.table.refused(header(producer, 0, first, 3))
+        for sequence in (first + 3, first + 8):
+            log.refuses(header(producer, 0, sequence, 5), ErrorCode.KAFKA_STORAGE_ERROR)
+        if producer == 1:
+            assert log.append(header(1, 0, 0, 4)) == 0  # a retry of what was written
+        base_offset = log.append(header(producer, 0, first, 3))
+        assert log.append(header(producer, 0, first + 3, 5)) == base_offset + 3
+        log.refuses(header(producer, 0, first + 30), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+
+
+def test_a_new_epoch_forgets_what_was_refused():
+    log = Written()
+    log.append(header(1, 0, 0))
+    log.table.refused(header(1, 0, 1))
+    log.refuses(header(1, 1, 5), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+    log.append(header(1, 1, 0))
+    log.refuses(header(1, 1, 5), ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER)
+    log.refuses(header(1, 0, 2), ErrorCode.INVALID_PRODUCER_EPOCH)
+
+
+def test_few_refused_batches_are_remembered(monkeypatch):
+    monkeypatch.setattr(producers, "REFUSED_MAX", 3)
+    log = Written()
+    for producer in range(10):
+        log.table.refused(header(producer, 0, 0))
+    for producer in (7, 8, 9):
+        log.refuses(header(producer, 0, 1), ErrorCode.KAFKA_STORAGE_ERROR)
+    log.append(header(6, 0, 1))
+
+
 def test_the_last_batch_of_a_producer_is_known_until_it_is_forgotten():
     log = Written()
     log.append(header(1, 0, 0, 3))

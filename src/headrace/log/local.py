@@ -150,7 +150,12 @@ class LocalLog:
             earliest_ms = now_ms - config.timestamp_before_max_ms
             check_timestamps(header, earliest_ms, now_ms + config.timestamp_after_max_ms)
         base_offset = self.tail[0]
-        self._write(batch, header.records_count, max_timestamp, now_ms)
+        try:
+            self._write(batch, header.records_count, max_timestamp, now_ms)
+        except RequestError as error:
+            if is_idempotent and error.code is ErrorCode.KAFKA_STORAGE_ERROR:
+                self.producer_table.refused(header)
+            raise
         if is_idempotent:
             self.producer_table.record(header, base_offset, append_time_ms, now_ms)
         last_offset = base_offset + header.last_offset_delta

@@ -31,7 +31,7 @@ from headrace.wire.batch import (
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.markers import Marker
 
-__all__ = ["EXPIRY_MS", "PRODUCERS_MAX", "WINDOW", "ProducerTable", "WrittenBatch"]
+__all__ = ["EXPIRY_MS", "PRODUCERS_MAX", "REFUSED_MAX", "WINDOW", "ProducerTable", "WrittenBatch"]
 
 WINDOW: Final = 5
 """Batches remembered a producer: `max.in.flight.requests.per.connection` of idempotent clients."""
@@ -41,6 +41,8 @@ EXPIRY_MS: Final = 24 * 3600 * 1000
 """A producer idle for so long is forgotten (Kafka: producer.id.expiration.ms)."""
 GRACE_MS: Final = 3600 * 1000
 """How long after a start no producer is forgotten, whatever the clock said before it."""
+REFUSED_MAX: Final = 1_000
+"""Producers of which it is remembered what the disk refused; beyond it the oldest is forgotten."""
 
 _FORGOTTEN_AT_ONCE: Final = PRODUCERS_MAX // 16
 _SEQUENCE_MASK: Final = 0x7FFF_FFFF
@@ -81,10 +83,12 @@ class _Producer:
 class ProducerTable:
     """The producers of one partition. Times are wall clock, ms."""
 
-    __slots__ = ("_producers", "transactions")
+    __slots__ = ("_producers", "_refused", "transactions")
 
     def __init__(self) -> None:
         self._producers: dict[int, _Producer] = {}
+        self._refused: dict[int, tuple[int, int]] = {}
+        """Epoch and sequence of the batch that has to come first: it could not be written."""
         self.transactions = Transactions()
 
     def __len__(self) -> int:
@@ -93,13 +97,18 @@ class ProducerTable:
     def check(self, header: BatchHeader) -> WrittenBatch | None:
         """None when the batch may be appended; the first write of it when it is a retry.
 
-        A producer that is not known may start anywhere: its state may have expired here.
+        A producer that is not known may start anywhere: its state may have expired here. What
+        follows a batch that the disk refused is refused like it (KAFKA_STORAGE_ERROR) until that
+        one has come again: clients that hear of a gap begin a new epoch, in which they may write
+        twice what other partitions have of them and they were not told of.
+
         Raises RequestError: INVALID_PRODUCER_EPOCH below the epoch seen last,
         OUT_OF_ORDER_SEQUENCE_NUMBER for anything but the next sequence or a retry,
         INVALID_TXN_STATE for what does not belong to the producer's open transaction.
         """
         producer = self._producers.get(header.producer_id)
         if producer is None:
+            self._check_not_refused(header)
             return None
         if self.transactions.is_open(header.producer_id):
             _check_in_transaction(header, producer.epoch)
@@ -122,10 +131,26 @@ class ProducerTable:
             return None
         else:
             expected = 0
+        self._check_not_refused(header)
         raise RequestError(
             ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
             f"producer {header.producer_id} sent sequence {sequence}, expected {expected}",
         )
+
+    def refused(self, header: BatchHeader) -> None:
+        """The disk did not take this batch, though it was in order."""
+        if header.producer_id not in self._refused and len(self._refused) >= REFUSED_MAX:
+            del self._refused[next(iter(self._refused))]
+        self._refused[header.producer_id] = (header.producer_epoch, header.base_sequence)
+
+    def _check_not_refused(self, header: BatchHeader) -> None:
+        epoch, sequence = self._refused.get(header.producer_id, (-1, 0))
+        if header.producer_epoch == epoch and header.base_sequence != sequence:
+            raise RequestError(
+                ErrorCode.KAFKA_STORAGE_ERROR,
+                f"producer {header.producer_id} sent sequence {header.base_sequence}, and its "
+                f"sequence {sequence} could not be written",
+            )
 
     def _may_come_again(self, header: BatchHeader, producer: _Producer) -> list[WrittenBatch]:
         """The batches that `header` may be a retry of. A transaction's are its own only: nobody
@@ -140,6 +165,8 @@ class ProducerTable:
         self, header: BatchHeader, base_offset: int, log_append_time_ms: int, now_ms: int
     ) -> None:
         """The batch was written at `base_offset`."""
+        if self._refused:
+            self._refused.pop(header.producer_id, None)
         producer = self._producers.get(header.producer_id)
         if producer is None:
             producer = self._add(header.producer_id, header.producer_epoch)
