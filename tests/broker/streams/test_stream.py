@@ -180,7 +180,8 @@ def test_a_log_that_fails_ends_the_stream_and_acknowledges_nothing_more(run: Any
         stream, door = await place.open()
         stream.append([b"x"])
         stream.lane.partition.log.go_offline("a sync failed")
-        assert [error.code for error in door.failures] == [ErrorCode.KAFKA_STORAGE_ERROR]
+        (failure,) = door.failures
+        assert failure.code == ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND
         with pytest.raises(RequestError):
             await stream.drain()
         stream.close()
