@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
+from proof.disk.damage import flip_bits, lie
 from proof.disk.sweeps import FAULTS, Outcome, crash, fail_nth
 
 __all__ = ["main"]
@@ -62,6 +63,9 @@ def _all_runs(options: argparse.Namespace) -> Iterator[tuple[str, Run]]:
         for name in ("EIO", "full for a while"):
             yield f"power cuts after {name}, seed {seed}", partial(cut, fault=FAULTS[name])
         yield f"kills, seed {seed}", partial(cut, durability="os")
+        yield f"power cuts that garble, seed {seed}", partial(cut, garbles=True)
+        yield f"lies, seed {seed}", partial(lie, seed)
+        yield f"flipped bits, seed {seed}", partial(flip_bits, seed)
 
 
 def _kept(outcomes: list[Outcome], run: Run) -> Outcome:

@@ -86,6 +86,8 @@ class Host:
         self.is_troubled = is_troubled
         self.now_ms = BEGIN_MS
         self.store: LogStore | None = None
+        self.trusts_syncs = True
+        """Whether what the disk called synced is."""
         self.is_closing = False
         self.refused = 0
         """Answers that a fault made errors."""
@@ -204,6 +206,8 @@ class Host:
         """The batch would be there after any power cut."""
         log = hosted.log
         if self.durability == "os" or hosted.model.is_compacted or log is None:
+            return
+        if not self.trusts_syncs:
             return
         if log.failed or log.start_offset > entry.base:
             return

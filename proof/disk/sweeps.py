@@ -11,13 +11,24 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Literal
 
+from headrace.log.contract import CorruptLogError
 from headrace.testing.disk import CHANGES, SYNCS, FaultDisk, Loss, MemoryDisk, mounted
 from proof.disk import steps
 from proof.disk.hosting import DIRECTORY, Hosted, small_numbers
 from proof.disk.judge import Broken
 from proof.disk.life import Life
 
-__all__ = ["FAULTS", "Fault", "Outcome", "crash", "fail_nth", "length_of"]
+__all__ = [
+    "FAULTS",
+    "Fault",
+    "Outcome",
+    "copy_of",
+    "crash",
+    "fail_nth",
+    "length_of",
+    "mounted_small",
+    "new_disk",
+]
 
 WRITES: Final = frozenset({"open_file", "pwrite", "truncate", "rename", "make_directories"} | SYNCS)
 
@@ -67,15 +78,16 @@ class Outcome:
 
 
 @contextmanager
-def _mounted(disk: MemoryDisk) -> Iterator[None]:
+def mounted_small(disk: MemoryDisk) -> Iterator[None]:
+    """The disk is under the log, whose bounds are small."""
     with mounted(disk), small_numbers():
         yield
 
 
 def length_of(seed: int) -> int:
     """The calls of a life in which nothing fails."""
-    disk = _new_disk(seed)
-    with _mounted(disk):
+    disk = new_disk(seed)
+    with mounted_small(disk):
         steps.run(seed, Life(disk, seed).run)
     return disk.calls
 
@@ -83,15 +95,15 @@ def length_of(seed: int) -> int:
 def fail_nth(seed: int, nth: int, fault: Fault) -> Outcome:
     """A life whose Nth matching call fails; what it left, also after a power cut, is whole. Raises
     Broken."""
-    disk = _new_disk(seed)
+    disk = new_disk(seed)
     was_met = fault.arm(disk, nth)
-    with _mounted(disk):
+    with mounted_small(disk):
         life = Life(disk, seed, is_troubled=was_met)
         steps.run(seed, life.run)
     calls, partitions = disk.calls, life.partitions
     disk.heal()
     after = disk.after_power_cut(Loss(Random(f"{seed} {nth}")))
-    _try_out(FaultDisk(seed, after), seed, [_copy(hosted) for hosted in partitions])
+    _try_out(FaultDisk(seed, after), seed, [copy_of(hosted) for hosted in partitions])
     _try_out(disk, seed, partitions)
     return Outcome(calls, was_met(), life.host.refused, 2)
 
@@ -102,36 +114,46 @@ def crash(
     part: float = 1.0,
     durability: Literal["fsync", "os"] = "fsync",
     fault: Fault | None = None,
+    garbles: bool = False,
 ) -> Outcome:
     """The power goes before and after every change of the disk, or this part of them; each time
     what is found is judged and gone on with. With `fault` it happens at some call before. With
-    durability `os` it is not the power that goes but the process. Raises Broken."""
+    durability `os` it is not the power that goes but the process. With `garbles` sectors that were
+    not synced may hold anything, so that a log may be refused by name. Raises Broken."""
     random = Random(f"crash {seed}")
-    disk = _new_disk(seed)
+    disk = new_disk(seed)
     images: list[tuple[int, MemoryDisk, list[Hosted]]] = []
     was_met = fault.arm(disk, random.randrange(1, 800)) if fault else bool
     life = Life(disk, seed, durability=durability, is_troubled=was_met)
 
     def take(call: str, arguments: tuple[Any, ...]) -> None:
         if call in CHANGES and random.random() < part:
-            loss = Loss(random, garbles=False)
+            loss = Loss(random, garbles=garbles)
             if durability == "os":
                 loss.kept = 1.0
-            there = [_copy(hosted) for hosted in life.partitions]
+            there = [copy_of(hosted) for hosted in life.partitions]
             images.append((disk.calls, disk.after_power_cut(loss), there))
 
     disk.watchers.append(take)
-    with _mounted(disk):
+    with mounted_small(disk):
         steps.run(seed, life.run)
+    outcome = Outcome(disk.calls, was_met(), life.host.refused, len(images))
     for at, image, partitions in images:
+        kind = "went on"
         try:
             _try_out(FaultDisk(seed, image), seed, partitions, durability)
+        except CorruptLogError as error:
+            if not garbles or "position" not in str(error):
+                raise Broken(f"seed {seed}, power cut at call {at}: {error!r}") from error
+            kind = "refused"
         except Exception as error:
             raise Broken(f"seed {seed}, power cut at call {at}: {error!r}") from error
-    return Outcome(disk.calls, was_met(), life.host.refused, len(images))
+        if garbles:
+            outcome.kinds[f"garbled: {kind}"] = outcome.kinds.get(f"garbled: {kind}", 0) + 1
+    return outcome
 
 
-def _new_disk(seed: int) -> FaultDisk:
+def new_disk(seed: int) -> FaultDisk:
     """Empty but for the directory that the data directory is to be in, which is durable."""
     disk = FaultDisk(seed)
     disk.make_directories(posixpath.dirname(DIRECTORY))
@@ -148,9 +170,10 @@ def _try_out(
     durability: Literal["fsync", "os"] = "fsync",
 ) -> None:
     life = Life(disk, seed + 1, durability=durability, partitions=partitions)
-    with _mounted(disk):
+    with mounted_small(disk):
         steps.run(seed, life.try_out)
 
 
-def _copy(hosted: Hosted) -> Hosted:
+def copy_of(hosted: Hosted) -> Hosted:
+    """As it is now, for another disk."""
     return Hosted(hosted.model.copy(), hosted.topic, hosted.config)

@@ -5,9 +5,11 @@ Every test is a few lives from fixed seeds; HEADRACE_TEST_SEED begins with anoth
 """
 
 import os
+from collections import Counter
 
 import pytest
 
+from proof.disk.damage import flip_bits, lie
 from proof.disk.sweeps import FAULTS, crash, fail_nth, length_of
 
 SEED = int(os.environ.get("HEADRACE_TEST_SEED", "1"))
@@ -39,6 +41,21 @@ def test_wherever_the_power_goes_in_a_life_what_was_promised_is_there(fault):
 
 def test_wherever_the_process_is_killed_what_was_acknowledged_is_there():
     assert crash(SEED + 1, part=0.12, durability="os").images > 5
+
+
+def test_a_disk_that_lies_never_makes_the_log_hand_out_what_was_not_written():
+    kinds = Counter[str]()
+    for seed in range(SEED, SEED + 4):
+        kinds.update(lie(seed).kinds)
+    assert kinds["lie: refused at the start"]
+    assert kinds["lie: lost"], "or it did not lie"
+
+
+def test_a_flipped_bit_is_seen_and_costs_nothing_else():
+    kinds = Counter[str]()
+    for seed in range(SEED, SEED + 4):
+        kinds.update(flip_bits(seed).kinds)
+    assert kinds["flip: refused at the start"] + kinds["flip: refused at a read"]
 
 
 def test_a_seed_is_a_life():
