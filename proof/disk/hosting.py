@@ -25,6 +25,11 @@ __all__ = ["DIRECTORY", "Host", "Hosted", "small_numbers"]
 
 DIRECTORY: Final = "/srv/headrace/data"
 BEGIN_MS: Final = 1_800_000_000_000
+STORAGE_ERRORS: Final = (
+    ErrorCode.KAFKA_STORAGE_ERROR,
+    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    ErrorCode.CORRUPT_MESSAGE,
+)
 OPENS_MAX: Final = 20
 """Starts in a row that may fail because of faults."""
 
@@ -159,9 +164,7 @@ class Host:
     def tolerate(self, error: BaseException) -> None:
         """An error that a fault may have caused; any other is a broken promise."""
         self.refused += 1
-        is_storage = not isinstance(error, RequestError) or (
-            error.code in (ErrorCode.KAFKA_STORAGE_ERROR, ErrorCode.CORRUPT_MESSAGE)
-        )
+        is_storage = not isinstance(error, RequestError) or (error.code in STORAGE_ERRORS)
         if not (is_storage and (self.is_closing or self.is_troubled())):
             raise Broken(f"an error without a fault: {error!r}") from error
 

@@ -226,7 +226,10 @@ class Life:
         window = self.random.choice(self.random.choice(known).window)
         entry = next(one for one in hosted.model.entries if one.base == window.base_offset)
         first = hosted.now.open.get(entry.producer_id)
-        if first is not None and not entry.is_transactional:
+        if entry.is_transactional:
+            if first is None or entry.base < first:  # of a transaction that ended: none is sent
+                return
+        elif first is not None:
             return
         answer = asyncio.get_running_loop().create_future()
         end = log.tail[0]

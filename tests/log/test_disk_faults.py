@@ -95,10 +95,11 @@ def test_a_close_that_fails_leaves_no_other_file_open(lab, fault_disk):
     assert len(lab.run(lab.batches)) == 10
 
 
-def test_a_start_that_fails_leaves_no_file_open(lab, fault_disk):
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_start_that_fails_leaves_no_file_open(lab, fault_disk, times):
     lab.run(lambda log: fill(lab, log))
     for nth in range(1, 100):
-        rule = fault_disk.fail(nth, errno.EIO)
+        rule = fault_disk.fail(nth, errno.EIO, times=times)
         try:
             lab.run(lab.batches)
         except (OSError, RequestError):

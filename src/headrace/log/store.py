@@ -255,11 +255,13 @@ def lock_directory(directory: str) -> int:
     try:
         disk.lock(fd)
     except OSError as error:
-        pid = disk.read(fd, _PID_BYTES_MAX, 0).decode("ascii", "replace")
-        disk.release(fd)
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise DataDirectoryInUse(directory, pid) from error
-        raise
+        try:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            pid = disk.read(fd, _PID_BYTES_MAX, 0).decode("ascii", "replace")
+        finally:
+            disk.release(fd)
+        raise DataDirectoryInUse(directory, pid) from error
     try:
         disk.truncate(fd, 0)
         disk.pwrite(fd, str(os.getpid()).encode(), 0)
