@@ -7,7 +7,7 @@ What must not enter: which segments are worth looking into (`local`).
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from headrace.log.index import Entry
 from headrace.log.segment import Placed, ReadAt, walk
@@ -15,6 +15,10 @@ from headrace.wire.errors import MalformedError
 from headrace.wire.records import first_at_or_after, max_timestamp_record, read_records
 
 __all__ = ["Found", "Readable", "find_first", "find_youngest"]
+
+OPENED_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of one batch, decompressed; of what unfolds to more is said what its header says. Several
+searches go on at one time, each for whoever asks."""
 
 
 class Readable(NamedTuple):
@@ -68,9 +72,9 @@ def _first_in(readable: Readable, placed: Placed, timestamp_ms: int) -> Found | 
     batch = readable.read(placed.end - placed.position, placed.position)
     try:
         if placed.base_offset >= readable.start:
-            found = first_at_or_after(batch, timestamp_ms)
+            found = first_at_or_after(batch, timestamp_ms, decompressed_bytes_max=OPENED_BYTES_MAX)
             return None if found is None else Found(*found)
-        for record in read_records(batch):
+        for record in read_records(batch, decompressed_bytes_max=OPENED_BYTES_MAX):
             if record.offset >= readable.start and record.timestamp_ms >= timestamp_ms:
                 return Found(record.offset, record.timestamp_ms)
     except MalformedError:
@@ -82,9 +86,13 @@ def _youngest_in(readable: Readable, placed: Placed) -> Found | None:
     batch = readable.read(placed.end - placed.position, placed.position)
     try:
         if placed.base_offset >= readable.start:
-            found = max_timestamp_record(batch)
+            found = max_timestamp_record(batch, decompressed_bytes_max=OPENED_BYTES_MAX)
             return None if found is None else Found(*found)
-        there = [record for record in read_records(batch) if record.offset >= readable.start]
+        there = [
+            record
+            for record in read_records(batch, decompressed_bytes_max=OPENED_BYTES_MAX)
+            if record.offset >= readable.start
+        ]
         record = max(there, key=lambda record: record.timestamp_ms, default=None)
         return None if record is None else Found(record.offset, record.timestamp_ms)
     except MalformedError:
