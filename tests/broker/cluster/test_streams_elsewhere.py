@@ -232,6 +232,21 @@ def test_elastic_topics_open_partitions_wherever_they_belong(
     with_workers(body)
 
 
+def test_only_the_first_worker_routes_streams(with_workers: Callable[..., None]) -> None:
+    async def body(workers: Any) -> None:
+        await workers.all[0].topics.create("t", 3)
+        other = workers.all[1]
+        for asking in (
+            other.streams.open("t", Owner()),
+            other.streams.drain(topic="t", partition=0),
+        ):
+            with pytest.raises(RequestError) as refused:
+                await asking
+            assert refused.value.code is ErrorCode.NOT_CONTROLLER
+
+    with_workers(body)
+
+
 def test_subscriptions_are_refused_in_plain_words(with_workers: Callable[..., None]) -> None:
     async def body(workers: Any) -> None:
         first = workers.all[0]

@@ -171,8 +171,10 @@ class IngestStreams:
         which is retired with it if the topic is elastic; returns how many.
 
         Raises RequestError: RESOURCE_NOT_FOUND, UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST,
-        POLICY_VIOLATION if no active partition would be left.
+        POLICY_VIOLATION if no active partition would be left, NOT_CONTROLLER by any worker but the
+        first.
         """
+        self._check_first()
         if stream is not None:
             found = self.by_id.get(stream)
             if found is None:
@@ -244,6 +246,7 @@ class IngestStreams:
     @contextlib.contextmanager
     def _admitted(self) -> Iterator[None]:
         """Whether one more stream may be opened; counted while it is on its way."""
+        self._check_first()
         if self._is_closing:
             raise RequestError(ErrorCode.LEADER_NOT_AVAILABLE, "the broker is closing")
         most = self._broker.configs.integer(STREAMS_MAX)
@@ -324,6 +327,13 @@ class IngestStreams:
         for lane in lanes.all() if lanes is not None else ():
             for stream in list(lane.streams.values()):
                 stream.fail(gone)
+
+    def _check_first(self) -> None:
+        """One router sees all streams. Raises RequestError NOT_CONTROLLER."""
+        if not self._broker.ownership.is_first:
+            raise RequestError(
+                ErrorCode.NOT_CONTROLLER, "ingest streams are the first worker's: ask that one"
+            )
 
     def _check_one_left(self, lanes: Lanes) -> None:
         if len(lanes.active()) < 2:

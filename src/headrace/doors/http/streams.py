@@ -8,7 +8,8 @@ for `headrace streams`.
                  "bytes_per_s", "in_flight_bytes"}]}]}
 
 `POST /streams/drain` with `?stream=ID`, or `?topic=NAME` and perhaps `&partition=N`, asks streams
-to close and open anew; it answers {"asked": how many}. Times in ms since 1970, UTC.
+to close and open anew; it answers {"asked": how many}. Times in ms since 1970, UTC. Of several
+workers the first knows all streams, the others none: 421.
 What must not enter: metrics.
 """
 
@@ -33,6 +34,7 @@ _STATUS: Final = {
     ErrorCode.RESOURCE_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: HTTPStatus.NOT_FOUND,
     ErrorCode.POLICY_VIOLATION: HTTPStatus.CONFLICT,
+    ErrorCode.NOT_CONTROLLER: HTTPStatus.MISDIRECTED_REQUEST,
     ErrorCode.KAFKA_STORAGE_ERROR: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
