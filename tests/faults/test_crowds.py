@@ -2,13 +2,16 @@
 
 import contextlib
 import os
+import re
 import resource
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from headrace.doors.http2 import frames
 from headrace.testing.raw_client import RawClient, batch, fetch_request, produce_request
 from headrace.wire.errors import ErrorCode
 from headrace.wire.messages.k03_metadata import (
@@ -133,3 +136,39 @@ def test_running_out_of_descriptors_is_survived(
     assert newcomer.produce("new", 0, batch([b"first"])).base_offset == 0
     assert process.log().count("cannot accept connections") < 5
     assert process.stop() == 0
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="no prlimit on this system")
+def test_every_door_takes_connections_again_when_there_are_descriptors(
+    broker_process: Any, until: Until
+) -> None:
+    process = broker_process("--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0")
+    told = "".join(process.lines)
+    greetings = {
+        "metrics": b"GET /healthz HTTP/1.1\r\n\r\n",
+        "grpc": frames.PREFACE + frames.settings({}),
+    }
+    found = re.findall(r"(grpc|metrics) http://127.0.0.1:(\d+)", told)
+    doors = {int(port): greetings[name] for name, port in found}
+    assert len(doors) == 2
+    soft, hard = resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE)
+    for port, greeting in doors.items():
+        limit = open_files(process) + 5
+        resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, (limit, hard))
+        with contextlib.ExitStack() as crowd:
+            for _ in range(20):
+                crowd.enter_context(socket.create_connection(("127.0.0.1", port)))
+            until(lambda limit=limit: open_files(process) >= limit - 1, "all are in use")
+        resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        until(lambda port=port, greeting=greeting: answers(port, greeting), "an answer")
+    assert process.stop() == 0
+
+
+def answers(port: int, greeting: bytes) -> bool:
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), timeout=2) as client,
+    ):
+        client.sendall(greeting)
+        return bool(client.recv(100))
+    return False

@@ -114,6 +114,22 @@ def test_every_door_is_told_how_long_a_peer_may_be_silent(until: Until) -> None:
             peer.close()
 
 
+def test_a_reset_amid_a_batch_leaves_no_trace(
+    hasty: RunningBroker, connect: Connect, until: Until
+) -> None:
+    hasty.create_topic("t")
+    steady = connect(hasty)
+    whole = steady.framed(produce_request("t", 0, batch([bytes(200_000)])), 12)
+    for cut in (3, 10, 70, 100_000, len(whole) - 1):
+        rude = socket.create_connection(("127.0.0.1", hasty.port))
+        rude.sendall(whole[:cut])
+        rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        rude.close()  # RST
+    until(lambda: connections(hasty)[0] == 1, "they are gone")
+    assert hasty.node.kafka.pool.bytes_in_use == 0
+    assert steady.produce("t", 0, batch([b"first"])).base_offset == 0
+
+
 # A byte at a time
 
 
