@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which stops what was started
     parser = arguments()
     options = parser.parse_args()
     unknown = set(options.workloads) - {*WORKLOADS, *ALONE}

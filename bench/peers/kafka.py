@@ -1,9 +1,10 @@
 """Apache Kafka 4.3.1: one KRaft node from the jars of Maven Central, on the Java that is here.
 
 Its settings are its own defaults but for what one node cannot have (three replicas of its internal
-topics) and for `log.segment.delete.delay.ms=0`, so that what one round wrote does not stay on the
-disk for a minute of the next ones. The JVM is started as kafka-server-start.sh does it: 1 GB of
-heap, G1. With `fsync` topics have `flush.messages=1` (`bench.raw_kafka`).
+topics) and for `log.segment.delete.delay.ms=1000`, so that what one round wrote is not on the disk
+for a minute of the next ones (0 would keep its cleaner busy). The JVM is started as
+kafka-server-start.sh does it: 1 GB of heap, G1. With `fsync` topics have `flush.messages=1`
+(`bench.raw_kafka`).
 
 `kafka_jars.txt` beside this file names each jar's SHA-256 and its path in a Maven repository.
 """
@@ -54,7 +55,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-log.segment.delete.delay.ms=0
+log.segment.delete.delay.ms=1000
 """
 
 
