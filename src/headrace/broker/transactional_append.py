@@ -83,6 +83,13 @@ class TransactionalAppends:
         """Until no batch waits any more. The coordinator still answers."""
         await self._changes.wait()
 
+    def ended(self, producer_id: int, topic: str, index: int) -> None:
+        """Another worker ends the producer's transaction in this partition now."""
+        self._entries.ended(producer_id, (topic, index))
+        for key in list(self._refused):
+            if (key[0].producer_id, *key[1:]) == (producer_id, topic, index):
+                del self._refused[key]
+
     def append(
         self,
         partition: Partition,
@@ -210,12 +217,14 @@ class TransactionalAppends:
         return waiting
 
     def _check_first(self, key: _Key, sequence: int) -> None:
-        """Raises RequestError OUT_OF_ORDER_SEQUENCE_NUMBER."""
+        """What follows a batch that was refused is refused like it, until that one has come again:
+        a client that hears of a gap aborts. Raises RequestError NOT_ENOUGH_REPLICAS."""
         first = self._refused.get(key, sequence)
         if first != sequence:
             raise RequestError(
-                ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
-                f"producer {key[0].producer_id} sent sequence {sequence}, expected {first}",
+                ErrorCode.NOT_ENOUGH_REPLICAS,
+                f"producer {key[0].producer_id} sent sequence {sequence}, and its sequence {first} "
+                "was to be sent again",
             )
 
     def _remember(self, key: _Key, sequence: int) -> None:

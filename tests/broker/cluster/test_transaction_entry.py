@@ -140,11 +140,25 @@ def test_one_that_is_down_for_long_makes_clients_ask_again_in_order() -> None:
         world.peers.answers.clear()
         with pytest.raises(RequestError) as refused:  # it was on its way already
             world.append(9, BEFORE)
-        assert refused.value.code is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+        assert refused.value.code is ErrorCode.NOT_ENOUGH_REPLICAS
         for sequence in (7, 8, 9):
             world.append(sequence, BEFORE)
         await world.settled()
         assert world.log.sequences == [7, 8, 9]
+
+    run(body)
+
+
+def test_what_had_to_come_first_need_not_when_its_transaction_has_ended() -> None:
+    async def body(world: World) -> None:
+        world.peers.answers = [LinkDown("down")] * 10_000
+        world.append(7, BEFORE)
+        await world.settled()
+        world.peers.answers.clear()
+        world.appends.ended(PRODUCER.producer_id, "t", 4)
+        world.append(9, BEFORE)
+        await world.settled()
+        assert world.log.sequences == [9]
 
     run(body)
 
@@ -179,9 +193,9 @@ def test_what_meets_the_end_of_its_transaction_is_not_written_behind_it() -> Non
         world.peers.may_answer.clear()
         world.append(0, BEFORE)
         await asyncio.sleep(0)
-        world.entries.ended(PRODUCER.producer_id, ("t", 3))
-        world.entries.ended(PRODUCER.producer_id + 1, ("t", 4))
-        world.entries.ended(PRODUCER.producer_id, ("t", 4))
+        world.appends.ended(PRODUCER.producer_id, "t", 3)
+        world.appends.ended(PRODUCER.producer_id + 1, "t", 4)
+        world.appends.ended(PRODUCER.producer_id, "t", 4)
         world.peers.may_answer.set()
         await world.settled()
         assert world.heard == [(0, ErrorCode.NOT_ENOUGH_REPLICAS)]

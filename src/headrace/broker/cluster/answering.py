@@ -153,8 +153,9 @@ class Answering:
     def _marker(self, body: memoryview, answer: Answer) -> None:
         asked = unpack(MarkerToWrite, body)
         partition = self._partition(asked.topic_id, asked.partition)
-        place = partition.topic.name, partition.index
-        self._broker.entries.ended(asked.producer_id, place)
+        self._broker.transactional_appends.ended(
+            asked.producer_id, partition.topic.name, partition.index
+        )
         marker = Marker(
             asked.producer_id, asked.producer_epoch, asked.coordinator_epoch, asked.commit
         )
