@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from bench.workers import Seen, measure, show
+from bench.scaling import Seen, measure, show
 
 
 def test_requests_of_all_clients_are_counted_and_who_took_which_part_of_the_machine(

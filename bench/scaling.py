@@ -1,4 +1,4 @@
-"""`scripts/bench workers`: how throughput grows with `headrace serve --workers N`.
+"""`scripts/bench scaling`: how throughput grows with `headrace serve --workers N`.
 
 Small produce requests, since with large ones the disk and the memory's bandwidth are measured: each
 of a few client processes keeps requests under way on one connection to the leader of its own
@@ -30,7 +30,7 @@ from bench.raw_kafka import KafkaDriver, KafkaWriter
 from bench.server import serving
 from bench.systems import DURABILITIES, Durability, values_of
 
-TOPIC: Final = "workers"
+TOPIC: Final = "scaling"
 CLIENTS: Final = 4
 RECORD_BYTES: Final = 100
 RECORDS: Final = 10
@@ -127,7 +127,7 @@ def show(rounds: Sequence[Seen]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench workers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench scaling", description=__doc__)
     most = os.cpu_count() or 1
     default = [count for count in (1, 2, 4, 8, 16) if count <= max(2, most)]
     parser.add_argument("--workers", type=int, nargs="+", default=default, metavar="N")
