@@ -17,7 +17,7 @@ from headrace.exactly_once.transaction import Transactions
 from proof.appends.judge import Append, Evidence, Reading
 from proof.attempts import Attempt
 
-__all__ = ["PARTITIONS", "STALL_S_MAX", "TOPIC", "Lists"]
+__all__ = ["PARTITIONS", "PRODUCER_ENDS", "STALL_S_MAX", "TOPIC", "Lists"]
 
 TOPIC = "appends"
 PARTITIONS = 3
@@ -26,6 +26,8 @@ APPENDS_MAX = 8
 ABORT_ONE_IN = 5
 STALL_S_MAX = 60.0
 READ_ALL_S_MAX = 30.0
+PRODUCER_ENDS = (ExactlyOnceError, SystemError)
+"""The second is confluent-kafka's own, when it reports a delivery amid an error of a call."""
 RECONNECT = {"reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 500, "log_level": 0}
 
 
@@ -69,7 +71,7 @@ class Lists:
         while not self.stopping.is_set():
             try:
                 self._transact(name, drafts, chance)
-            except ExactlyOnceError:
+            except PRODUCER_ENDS:
                 if not self.begins_anew:
                     raise
                 self.begun_anew += 1

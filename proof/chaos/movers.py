@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Message
 
-from headrace.exactly_once import ExactlyOnce, ExactlyOnceError, Output
+from headrace.exactly_once import ExactlyOnce, Output
+from proof.appends.lists import PRODUCER_ENDS
 from proof.chaos.producers import CLIENT
 from proof.chaos.topics import MOVED, PLAIN
 
@@ -46,7 +47,7 @@ class Movers:
                 with loop:
                     if not self.stopping.is_set():
                         loop.run(_copies)
-            except ExactlyOnceError:
+            except PRODUCER_ENDS:
                 self.begun_anew += 1
             except Exception as error:  # noqa: BLE001 - told in the report
                 self.failures.append(f"mover {number}: {type(error).__name__}: {error}")
