@@ -67,12 +67,13 @@ class Supervisor:
             are_ready = await self._unless_stopping(
                 asyncio.gather(*(child.is_ready() for child in self._children.values()))
             )
-            if are_ready is not None and not all(are_ready):
-                at = are_ready.index(False)
-                raise CannotServe(f"worker {at} did not start, see above")
-            keepers = [asyncio.create_task(self._keep(part)) for part in self._parts]
-            say(ready_line)
-            await self._stopping.wait()
+            if are_ready is not None:
+                if not all(are_ready):
+                    at = are_ready.index(False)
+                    raise CannotServe(f"worker {at} did not start, see above")
+                keepers = [asyncio.create_task(self._keep(part)) for part in self._parts]
+                say(ready_line)
+                await self._stopping.wait()
         except OSError as error:
             raise CannotServe(f"cannot go on: {error.strerror or error}") from error
         finally:
@@ -90,7 +91,8 @@ class Supervisor:
     async def _ended(self, index: int) -> int:
         status = await self._children[index].ended()
         del self._children[index]
-        self._failed += self._stopping.is_set() and status != 0
+        # One that had not come to hear signals has not come to open anything either.
+        self._failed += self._stopping.is_set() and status not in (0, -signal.SIGTERM)
         return status
 
     async def _keep(self, part: WorkerPart) -> None:
@@ -99,23 +101,32 @@ class Supervisor:
         pause_s = 0.0
         while True:
             began_s = now_s()
-            pid = self._children[part.index].pid
-            status = await self._ended(part.index)
+            how = await self._end_of(part.index)
             if self._stopping.is_set():
                 return
             is_sound = now_s() - began_s >= SOUND_S
             pause_s = 0.0 if is_sound else min(max(2 * pause_s, PAUSE_S), PAUSE_S_MAX)
-            log.error(
-                "worker %d (process %d) %s; it is started again%s",
-                *(part.index, pid, _how(status)),
-                f" in {pause_s:g} s" if pause_s else "",
-            )
-            if pause_s:
-                await self._unless_stopping(asyncio.sleep(pause_s))
+            log.error("worker %d %s; it is started again in %g s", part.index, how, pause_s)
+            await self._unless_stopping(asyncio.sleep(pause_s))
             if self._stopping.is_set():
                 return
-            await self._start(part)
-            log.info("worker %d is process %d now", part.index, self._children[part.index].pid)
+            try:
+                await self._start(part)
+            except OSError as error:  # no memory or no process to be had: later, perhaps
+                log.error("worker %d cannot be started: %s", part.index, error)
+            else:
+                log.info("worker %d is process %d now", part.index, self._children[part.index].pid)
+
+    async def _end_of(self, index: int) -> str:
+        """How the worker ended, for a person."""
+        child = self._children.get(index)
+        if child is None:
+            return "is not there"
+        status = await self._ended(index)
+        how = f"ended with status {status}"
+        if status < 0:
+            how = f"was ended by {signal.Signals(-status).name}"
+        return f"(process {child.pid}) {how}"
 
     async def _unless_stopping(self, work: "Coroutine[Any, Any, Any] | asyncio.Future[Any]") -> Any:
         """What `work` comes to; None if it is time to stop before."""
@@ -123,7 +134,7 @@ class Supervisor:
         told = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([working, told], return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
-        if working.done():
+        if not self._stopping.is_set():
             return working.result()
         working.cancel()
         await asyncio.wait([working])
@@ -158,10 +169,3 @@ def _ready_line(config: ServerConfig, ports: Ports) -> str:
         f"headrace {headrace.__version__} ready on kafka://{bound(ports.shared)} "
         f"(data {config.data_dir}, durability {config.durability}, {doors})"
     )
-
-
-def _how(status: int) -> str:
-    """How a process ended, for a person."""
-    if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
-    return f"ended with status {status}"

@@ -1,0 +1,125 @@
+"""How a supervisor keeps its workers, told with children that are none."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from headrace.server.config import ServerConfig
+from headrace.server.workers import supervisor as module
+from headrace.server.workers.part import WorkerPart
+from headrace.server.workers.supervisor import CannotServe, Supervisor
+
+
+class FakeChild:
+    """Lives until it is told to end, or ends by itself as its plan says."""
+
+    plans: list[Any]
+    """What becomes of the next ones: a status to end with at once, an error that keeps one from
+    starting, None for one that lives."""
+    made: list["FakeChild"]
+
+    def __init__(self, status: int | None) -> None:
+        self.pid = 100 + len(self.made)
+        self.made.append(self)
+        self._over: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._serves = status is None
+        if status is not None:
+            self._over.set_result(status)
+
+    @classmethod
+    async def start(cls, _: WorkerPart) -> "FakeChild":
+        plan = cls.plans.pop(0) if cls.plans else None
+        if isinstance(plan, Exception):
+            raise plan
+        return cls(plan)
+
+    async def is_ready(self) -> bool:
+        return self._serves
+
+    async def ended(self) -> int:
+        return await asyncio.shield(self._over)
+
+    def end(self, status: int) -> None:
+        if not self._over.done():
+            self._over.set_result(status)
+
+    def stop(self) -> None:
+        self.end(0)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`run(plans, body)`: what the supervisor of two workers came to, and the ready lines."""
+
+    def supervise(plans: list[Any], body: Any = None) -> tuple[bool, list[str]]:
+        said: list[str] = []
+        FakeChild.plans, FakeChild.made = plans, []
+        monkeypatch.setattr(module, "Child", FakeChild)
+        monkeypatch.setattr(module, "say", said.append)
+        monkeypatch.setattr(module, "PAUSE_S", 0.001)
+
+        async def main() -> bool:
+            stopping = asyncio.Event()
+            parts = [
+                WorkerPart(index, 2, ServerConfig(), (), "", "", 1, 2, 3, -1, -1)
+                for index in range(2)
+            ]
+            running = asyncio.create_task(Supervisor(parts, stopping).run("ready"))
+            if body is not None:
+                await body(stopping)
+                stopping.set()
+            return await asyncio.wait_for(running, 10)
+
+        return asyncio.run(main()), said
+
+    return supervise
+
+
+async def made(count: int) -> None:
+    async with asyncio.timeout(10):
+        while len(FakeChild.made) < count:
+            await asyncio.sleep(0.001)
+
+
+def test_who_ends_is_started_again_and_who_lives_is_left_alone(run: Any) -> None:
+    async def body(_: asyncio.Event) -> None:
+        await made(2)
+        for count in (3, 4, 5):
+            FakeChild.made[-1].end(-9)
+            await made(count)
+
+    assert run([], body) == (True, ["ready"])
+    assert len(FakeChild.made) == 5
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(run: Any) -> None:
+    async def body(_: asyncio.Event) -> None:
+        await made(2)
+        FakeChild.plans += [OSError("no memory"), OSError("no memory"), None]
+        FakeChild.made[0].end(1)
+        await made(3)
+
+    assert run([], body) == (True, ["ready"])
+
+
+def test_nobody_is_called_ready_when_one_did_not_start(run: Any) -> None:
+    with pytest.raises(CannotServe, match="worker 1 did not start"):
+        run([None, 1])
+
+
+def test_a_signal_before_all_are_ready_ends_it_without_a_word(run: Any) -> None:
+    async def body(stopping: asyncio.Event) -> None:
+        stopping.set()
+
+    assert run([], body) == (True, [])
+
+
+def test_a_worker_that_ends_badly_when_told_to_stop_is_told_of(run: Any) -> None:
+    async def body(stopping: asyncio.Event) -> None:
+        await made(2)
+        stopping.set()
+        FakeChild.made[1].end(1)
+
+    is_well, _ = run([], body)
+    assert not is_well
