@@ -277,6 +277,7 @@ def make_data_directory(directory: str) -> None:
     named_in = [directory, os.path.dirname(directory)]
     while not disk.is_there(named_in[-1]):
         named_in.append(os.path.dirname(named_in[-1]))
+    disk.make_directories(directory, exist_ok=True)  # by itself, to be named if it is none
     disk.make_directories(os.path.join(directory, TOPICS_NAME), exist_ok=True)
     for path in reversed(named_in):
         with contextlib.suppress(PermissionError):  # what is above may be closed to us
