@@ -21,7 +21,7 @@ How it is sent
     generator itself was behind its ticks, which is the part of the numbers that is its own.
 
 At which rates
-    The most a system sustains is found first: by flooding it, then by bisection below that. A rate
+    The most a system sustains is found first: by flooding it, then by bisection around that. A rate
     is sustained if at some moment of the last quarter of the trial the consumer was no more than
     BACKLOG_MS_MAX behind the schedule. Then 10, 50 and 80 % of each system's own most, and rates
     that are the same for all that sustain them. Each run has a new topic, and its first second does

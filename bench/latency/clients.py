@@ -148,7 +148,7 @@ def consume(spec: Spec) -> dict[str, Any]:
     view = memoryview(buffer)
     filled = 0
     tally: Tally | None = None
-    first_ns = now_ns = 0
+    now_ns = 0
     schedule = Schedule(0, spec.interval_ns, spec.records)
     while True:
         size = connection.recv_into(view[filled:])
@@ -170,7 +170,6 @@ def consume(spec: Spec) -> dict[str, Any]:
         if times_ns:
             now_ns = came_ns
             if tally is None:
-                first_ns = now_ns
                 schedule = Schedule(times_ns[0], spec.interval_ns, spec.records)
                 tally = Tally(schedule, spec.warm_records)
             check(times_ns, schedule, tally.done)
@@ -182,7 +181,7 @@ def consume(spec: Spec) -> dict[str, Any]:
         raise RuntimeError("no record came")
     return {
         "received": tally.done,
-        "seconds": (now_ns - first_ns) / 1e9,
+        "seconds": (now_ns - schedule.start_ns) / 1e9,
         "end_to_end": tally.latencies.summary(),
         "behind_at_the_end_ms": tally.at_the_end.least_ns / 1e6,
     }

@@ -2,8 +2,9 @@
 
 A row is a dict, as it goes to JSON: `system`, `durability`, `load` (its name), then either `most`
 and `flooded` in records/s, or `rate`, `share` (of the system's own most, None where the rate is the
-same for all), `is_sustained`, `cpu_s` of the system, `due`, `sent`, `acked`, `received`, and
-summaries (`count`, percentiles and the greatest in ms) of `ack`, `end_to_end` and `late`.
+same for all), `is_sustained`, `cpu_s` of the system, `due`, `sent`, `acked`, `received`,
+`seconds` from when the first was due to when the last was received, and summaries (`count`,
+percentiles and the greatest in ms) of `ack`, `end_to_end` and `late`.
 """
 
 import contextlib
@@ -18,7 +19,6 @@ from typing import Any, Final
 
 from bench.disk import touch_memory
 from bench.latency.clients import Spec
-from bench.latency.schedule import RECORDS_MAX
 from bench.latency.search import highest_rate
 from bench.latency.wires import VALUE_BYTES
 from bench.systems import Running
@@ -27,9 +27,11 @@ __all__ = ["BACKLOG_MS_MAX", "Plan", "both", "loads_of", "measure"]
 
 BACKLOG_MS_MAX: Final = 100.0
 FLOOD_RATE: Final = 10_000_000
+FLOODS_MAX: Final = 4
+WARM_FACTOR: Final = 1.1
 SHARES: Final = (0.1, 0.5, 0.8)
 RATES: Final = (1_000, 10_000)
-TOUCH_BYTES_MAX: Final = 3 << 30
+TOUCH_BYTES_MAX: Final = 2 << 30
 RUN_S_MAX: Final = 120.0
 """Beyond its schedule: something hangs."""
 
@@ -65,15 +67,24 @@ def loads_of(most: int, slowest: int) -> list[Load]:
 
 
 def run_at(
-    running: Running, rate: int, seconds: float, *, directory: str, warm_s: float, give_up_s: float
+    running: Running,
+    rate: int,
+    seconds: float,
+    *,
+    directory: str,
+    warm_s: float,
+    give_up_s: float,
+    expected: int | None = None,
 ) -> dict[str, Any]:
-    """A new log, a consumer, then a producer that keeps to its schedule. What both saw.
+    """A new log, a consumer, then a producer that keeps to its schedule. What both saw. Memory is
+    touched for the `expected` rate, if that is another one.
 
     Raises RuntimeError when one of them failed, or when what was acknowledged was not received.
     """
     records = max(int(rate * (warm_s + seconds)), 1)
     log = f"latency{time.time_ns()}"
-    touch_memory(directory, min(records * VALUE_BYTES, TOUCH_BYTES_MAX))
+    size_bytes = int((rate if expected is None else expected) * (warm_s + seconds)) * VALUE_BYTES
+    touch_memory(directory, min(size_bytes, TOUCH_BYTES_MAX))
     os.sync()  # nobody waits for the disk to take what another has left
     running.driver.create(log)
     try:
@@ -131,16 +142,13 @@ def is_sustained(seen: dict[str, Any]) -> bool:
 
 
 def find_most(running: Running, plan: Plan) -> dict[str, Any]:
-    """Records a second: when flooded, and what is sustained."""
-    flooded = run_at(
-        running,
-        FLOOD_RATE,
-        plan.trial_s,
-        directory=plan.directory,
-        warm_s=0,
-        give_up_s=0,
-    )
-    rate = int(max(flooded["received"] - RECORDS_MAX, 1) / max(flooded["seconds"], 1e-3))
+    """Records a second: when flooded, again and again until that is no faster, since then it is
+    warm; and what is sustained."""
+    rates = [_flooded(running, plan, 0)]
+    while len(rates) < FLOODS_MAX:
+        rates.append(_flooded(running, plan, max(rates)))
+        if rates[-1] < WARM_FACTOR * rates[-2]:
+            break
 
     def sustained(candidate: int) -> bool:
         seen = run_at(
@@ -153,7 +161,20 @@ def find_most(running: Running, plan: Plan) -> dict[str, Any]:
         )
         return is_sustained(seen)
 
-    return {"flooded": rate, "most": highest_rate(sustained, rate, plan.trials)}
+    return {"flooded": max(rates), "most": highest_rate(sustained, max(rates), plan.trials)}
+
+
+def _flooded(running: Running, plan: Plan, expected: int) -> int:
+    seen = run_at(
+        running,
+        FLOOD_RATE,
+        plan.trial_s,
+        directory=plan.directory,
+        warm_s=0,
+        give_up_s=0,
+        expected=expected,
+    )
+    return int(seen["received"] / seen["seconds"])
 
 
 def run_load(running: Running, load: Load, plan: Plan) -> dict[str, Any]:

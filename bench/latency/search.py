@@ -1,14 +1,20 @@
 """The highest rate a system sustains, by trial. Pure: the trial is the caller's."""
 
 from collections.abc import Callable
+from typing import Final
 
 __all__ = ["highest_rate"]
 
+ABOVE: Final = 1.2
+"""Just above what is tried, in parts of what flooding gave, which may have been a bad moment."""
+RANGE: Final = 5
+"""The most that is tried is less than so many times the least."""
+
 
 def highest_rate(is_sustained: Callable[[int], bool], flooded: int, trials: int) -> int:
-    """The highest rate found in `trials` trials between a fifth of `flooded`, which is what the
-    system took when it was flooded, and that. It lies in steps of equal ratio: with four trials
-    10 % apart. 0 if not even the least was sustained."""
+    """The highest rate found in `trials` trials around `flooded`, which is what the system took
+    when it was flooded: from below a quarter of it to above it. Steps are of equal ratio: with four
+    trials 10 % apart. 0 if not even the least was sustained."""
     steps = 1 << trials
     low, high = 0, steps
     while high - low > 1:
@@ -21,4 +27,4 @@ def highest_rate(is_sustained: Callable[[int], bool], flooded: int, trials: int)
 
 
 def _rate(flooded: int, step: int, steps: int) -> int:
-    return max(int(flooded * 5 ** (step / steps - 1)), 1)
+    return max(int(flooded * ABOVE * RANGE ** (step / steps - 1)), 1)

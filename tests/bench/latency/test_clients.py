@@ -17,6 +17,7 @@ def test_a_run_sees_every_record_acknowledged_and_received(headrace_broker):
     spec = Spec("kafka", headrace_broker.bootstrap, "paced", 500_000, 1000, 200, 5.0)
     seen = both(spec, 30)
     assert seen["due"] == seen["sent"] == seen["acked"] == seen["received"] == 1000
+    assert 0.4 < seen["seconds"] < 20
     for name in ("ack", "end_to_end"):
         assert seen[name]["count"] == 800
         assert 0 < seen[name]["p50_ms"] <= seen[name]["p99_9_ms"] <= seen[name]["max_ms"]

@@ -66,3 +66,16 @@ def test_all_systems_run_at_common_rates_and_a_broken_one_only_says_so(monkeypat
         ("quick", int(most["slow"] * 0.8)),
         ("slow", int(most["slow"] * 0.8)),
     ]
+
+
+def test_a_system_is_flooded_until_it_is_warm(monkeypatch):
+    floods = [20_000, 40_000, 41_000, 90_000]
+
+    def warming(running, rate, seconds, **more):
+        if rate == runs.FLOOD_RATE:
+            running.rate = floods.pop(0)
+        return run_at(running, rate, seconds, **more)
+
+    monkeypatch.setattr(runs, "run_at", warming)
+    assert runs.find_most(Answering("java", 0), PLAN)["flooded"] == 41_000
+    assert floods == [90_000]
