@@ -24,8 +24,8 @@ def _library() -> str | None:
 
 
 class ClockJump(Fault):
-    """The library must be there from the start, so the broker is started with it, jumps a few
-    times, and is started without it in the end."""
+    """The wall clock jumps a few times. The library must be there from the start, so the broker is
+    started with it, and without it in the end."""
 
     name = "clock-jump"
     hold_s = (1.0, 4.0)

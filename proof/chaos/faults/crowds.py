@@ -75,6 +75,8 @@ class SlowReaders(Fault):
 
 
 class FewDescriptors(Fault):
+    """The running process may open few files and connections more."""
+
     name = "few-descriptors"
     hold_s = (2.0, 6.0)
 

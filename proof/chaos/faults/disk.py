@@ -53,8 +53,8 @@ def _is_traced(pid: int) -> bool:
 
 
 class FailingSync(_Injected):
-    """A sync that has failed is final, so the broker is started again; half of the times the power
-    is cut too, and what was written in doubt is lost indeed."""
+    """Syncs fail with EIO. That is final, so the broker is started again; half of the times the
+    power is cut too, and what was in doubt is lost indeed."""
 
     name = "failing-sync"
     calls = SYNCS
@@ -76,7 +76,7 @@ class FailingSync(_Injected):
 
 
 class FailingWrite(_Injected):
-    """Writes that fail are refused; no restart is needed, as long as syncs are good."""
+    """Writes fail with EIO or ENOSPC. They are refused, and no restart is needed."""
 
     name = "failing-write"
     calls = WRITES
@@ -92,6 +92,8 @@ class FailingWrite(_Injected):
 
 
 class SlowDisk(_Injected):
+    """Every write and every sync waits first."""
+
     name = "slow-disk"
     calls = f"{SYNCS},{WRITES}"
     hold_s = (2.0, 8.0)
@@ -106,6 +108,8 @@ class SlowDisk(_Injected):
 
 
 class FullDisk(Fault):
+    """A balloon takes the space, and the broker may be killed on what is left."""
+
     name = "full-disk"
     hold_s = (1.0, 6.0)
 

@@ -18,6 +18,8 @@ class _Network(Fault):
 
 
 class Lag(_Network):
+    """Everything comes late."""
+
     name = "lag"
 
     def start(self, site: Site, chance: random.Random) -> str:
@@ -27,6 +29,8 @@ class Lag(_Network):
 
 
 class Throttle(_Network):
+    """Few bytes a second."""
+
     name = "throttle"
 
     def start(self, site: Site, chance: random.Random) -> str:
@@ -36,6 +40,8 @@ class Throttle(_Network):
 
 
 class Dribble(_Network):
+    """Few bytes at a time."""
+
     name = "dribble"
 
     def start(self, site: Site, chance: random.Random) -> str:
@@ -45,7 +51,7 @@ class Dribble(_Network):
 
 
 class Resets(_Network):
-    """Requests that were never heard, and answers that were lost after the work was done."""
+    """Requests are never heard, and answers lost after the work was done."""
 
     name = "resets"
 
@@ -56,6 +62,8 @@ class Resets(_Network):
 
 
 class HalfClose(_Network):
+    """Clients' side of a connection is closed in the middle, the broker may go on answering."""
+
     name = "half-close"
 
     def start(self, site: Site, chance: random.Random) -> str:

@@ -21,6 +21,8 @@ def cut_power(site: Site) -> None:
 
 
 class PowerCut(Fault):
+    """The disk is set back to what it had, now and then again amid the start that follows."""
+
     name = "power-cut"
     hold_s = (0.0, 0.3)
 

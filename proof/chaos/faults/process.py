@@ -12,6 +12,8 @@ IN_VAIN_S = (0.05, 0.6)
 
 
 class Kill(Fault):
+    """SIGKILL, and now and then more of them amid the starts that follow."""
+
     name = "kill"
     hold_s = (0.1, 1.0)
 
@@ -28,6 +30,8 @@ class Kill(Fault):
 
 
 class Restart(Fault):
+    """SIGTERM, a clean end, and a start."""
+
     name = "restart"
     hold_s = (0.0, 0.5)
 
@@ -40,7 +44,7 @@ class Restart(Fault):
 
 
 class Pause(Fault):
-    """Sessions of members end meanwhile, transactions run out of time."""
+    """SIGSTOP for a while. Sessions of members end meanwhile, transactions run out of time."""
 
     name = "pause"
     hold_s = (1.0, 15.0)

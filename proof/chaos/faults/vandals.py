@@ -11,6 +11,8 @@ __all__ = ["Vandals"]
 
 
 class Vandals(Fault):
+    """Noise, impossible lengths, changed requests and bombs, beside the load."""
+
     name = "vandals"
     is_aside = True
     hold_s = (2.0, 8.0)
