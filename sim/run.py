@@ -23,6 +23,7 @@ from sim.loop import SimLoop
 from sim.machine import Machine
 from sim.nemesis import Nemesis
 from sim.network import Network
+from sim.scenes.copies import Copies
 from sim.scenes.plain import Plain
 from sim.scenes.scene import Reader, Scene
 from sim.seams import in_world
@@ -38,7 +39,7 @@ CONFIGS: Final = {
     "log.message.timestamp.after.max.ms": str(1 << 62),  # clocks jump
 }
 
-SCENES: Final[dict[str, Callable[[Site], Scene]]] = {"plain": Plain}
+SCENES: Final[dict[str, Callable[[Site], Scene]]] = {"plain": Plain, "copies": Copies}
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from headrace.testing.hot_messages import (
 from headrace.wire.records import Record
 from sim.clients.client import Client, Site
 from sim.connection import Connection
-from sim.records import visible_records
+from sim.records import next_offset, visible_records
 
 __all__ = ["Follower", "fetch", "sent_in"]
 
@@ -51,8 +51,18 @@ async def fetch(
 class Follower(Client):
     """Reads on from where it was, whatever becomes of its connections."""
 
-    def __init__(self, site: Site, name: str, topic: str, partition: int, history: History) -> None:
+    def __init__(
+        self,
+        site: Site,
+        name: str,
+        topic: str,
+        partition: int,
+        history: History,
+        *,
+        committed: bool = False,
+    ) -> None:
         super().__init__(site, name)
+        self._committed = committed
         self._topic = topic
         self._partition = partition
         self._history = history
@@ -62,7 +72,7 @@ class Follower(Client):
     async def work(self, connection: Connection) -> None:
         where = self._topic, self._partition
         while not self.is_done():
-            data = await fetch(connection, *where, self._offset, wait_ms=WAIT_MS)
+            data = await self._fetch(connection)
             if self.refused(data.error_code, f"Fetch of {where} at {self._offset}"):
                 await self.think(THINK_S)
                 continue
@@ -72,13 +82,20 @@ class Follower(Client):
                     f"{data.high_watermark}"
                 )
             self._high_watermark = data.high_watermark
-            self._read(visible_records(data.records or b"", self._offset))
+            if data.records:
+                self._read(data)
             await self.think(THINK_S)
 
-    def _read(self, records: list[Record]) -> None:
-        for record in records:
-            if record.offset != self._offset:
+    async def _fetch(self, connection: Connection) -> PartitionData:
+        where = self._topic, self._partition, self._offset
+        return await fetch(connection, *where, wait_ms=WAIT_MS, committed=self._committed)
+
+    def _read(self, data: PartitionData) -> None:
+        records = data.records or b""
+        for record in visible_records(records, self._offset, data.aborted_transactions):
+            if record.offset != self._offset and not self._committed:
                 self.problem(f"{self._topic}: {record.offset} came where {self._offset} was due")
             self._history.saw(self._partition, record.offset, *sent_in(record))
             self._offset = record.offset + 1
+        self._offset = next_offset(records)
         self.note(f"read up to {self._offset}")

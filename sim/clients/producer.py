@@ -49,7 +49,8 @@ class Producer(Client):
         self._tell = acknowledged
         self._producer_id = -1
         self._epoch = -1
-        self._next = [0] * partitions
+        self.written = [0] * partitions
+        """So many records to each partition."""
         self._unacknowledged: list[deque[_Batch]] = [deque() for _ in range(partitions)]
 
     def is_done(self) -> bool:
@@ -76,11 +77,11 @@ class Producer(Client):
             for _ in range(self.random.randrange(UNDER_WAY_MAX)):
                 if len(waiting) >= UNDER_WAY_MAX:
                     break
-                first = self._next[partition]
+                first = self.written[partition]
                 until = first + self.random.randint(1, RECORDS_MAX)
                 values = [f"{self.name}#{number}".encode() for number in range(first, until)]
                 waiting.append(_Batch(first, values))
-                self._next[partition] = until
+                self.written[partition] = until
 
     async def _send_all(self, connection: Connection) -> None:
         """Everything that waits, one batch of each partition in a request."""
