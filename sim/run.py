@@ -24,6 +24,7 @@ from sim.machine import Machine
 from sim.nemesis import Nemesis
 from sim.network import Network
 from sim.scenes.copies import Copies
+from sim.scenes.groups import NextGroup
 from sim.scenes.plain import Plain
 from sim.scenes.scene import Reader, Scene
 from sim.seams import in_world
@@ -39,7 +40,11 @@ CONFIGS: Final = {
     "log.message.timestamp.after.max.ms": str(1 << 62),  # clocks jump
 }
 
-SCENES: Final[dict[str, Callable[[Site], Scene]]] = {"plain": Plain, "copies": Copies}
+SCENES: Final[dict[str, Callable[[Site], Scene]]] = {
+    "plain": Plain,
+    "copies": Copies,
+    "next": NextGroup,
+}
 
 T = TypeVar("T")
 
