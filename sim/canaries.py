@@ -11,6 +11,7 @@ from typing import Any, Final
 from unittest import mock
 
 import headrace.log.flusher
+from headrace.catalog.offsets import Offsets
 from headrace.log.contract import AppendDone, Appended
 from headrace.log.local import LocalLog
 from headrace.log.producers import ProducerTable
@@ -40,10 +41,26 @@ def _forgotten_producers() -> AbstractContextManager[Any]:
     return mock.patch.object(ProducerTable, "replay", return_value=None)
 
 
+def _aborted_shown() -> AbstractContextManager[Any]:
+    """Readers of committed records are not told which transactions were aborted."""
+    return mock.patch.object(LocalLog, "aborted_between", return_value=())
+
+
+async def _commit_nothing(*_: object) -> None:
+    """In place of a commit of offsets."""
+
+
+def _forgotten_commits() -> AbstractContextManager[Any]:
+    """Committed offsets are answered, and stay in memory."""
+    return mock.patch.object(Offsets, "commit", _commit_nothing)
+
+
 CANARIES: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     "no-sync": _no_sync,
     "ack-before-sync": _ack_before_sync,
     "forgotten-producers": _forgotten_producers,
+    "aborted-shown": _aborted_shown,
+    "forgotten-commits": _forgotten_commits,
 }
 
 

@@ -8,7 +8,13 @@ from sim.run import simulate
 SEEDS_MAX = 6
 MINUTES = 8
 
-SCENES = {"no-sync": "plain", "ack-before-sync": "plain", "forgotten-producers": "plain"}
+SCENES = {
+    "no-sync": "plain",
+    "ack-before-sync": "plain",
+    "forgotten-producers": "plain",
+    "aborted-shown": "copies",
+    "forgotten-commits": "next",
+}
 
 
 @pytest.mark.parametrize("name", sorted(CANARIES))
