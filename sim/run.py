@@ -24,7 +24,7 @@ from sim.machine import Machine
 from sim.nemesis import Nemesis
 from sim.network import Network
 from sim.scenes.copies import Copies
-from sim.scenes.groups import NextGroup
+from sim.scenes.groups import ClassicGroup, NextGroup
 from sim.scenes.plain import Plain
 from sim.scenes.scene import Reader, Scene
 from sim.seams import in_world
@@ -44,6 +44,7 @@ SCENES: Final[dict[str, Callable[[Site], Scene]]] = {
     "plain": Plain,
     "copies": Copies,
     "next": NextGroup,
+    "classic": ClassicGroup,
 }
 
 T = TypeVar("T")

@@ -6,25 +6,26 @@ from typing import Final
 from headrace.testing.history import History, Place
 from headrace.testing.history import judge as judge_log
 from proof.judge import GroupHistory, Written, judge
+from sim.clients.classic_member import ClassicMember
 from sim.clients.client import Client, Site
 from sim.clients.follower import sent_in
-from sim.clients.member import Grouping
+from sim.clients.member import Grouping, Member
 from sim.clients.next_member import NextMember
 from sim.clients.offsets import committed_offsets
 from sim.clients.producer import Producer
 from sim.scenes.scene import Reader, Scene, TopicWanted
 
-__all__ = ["NextGroup"]
+__all__ = ["ClassicGroup", "NextGroup"]
 
 PARTITIONS: Final = 4
 MEMBERS: Final = 3
 
 
-class NextGroup(Scene):
+class Group(Scene):
     """Every record is given to a member, in order; commits never go back."""
 
-    name = "next"
-    member = NextMember
+    name: str
+    member: type[Member]
 
     def __init__(self, site: Site) -> None:
         super().__init__(site)
@@ -61,3 +62,17 @@ class NextGroup(Scene):
             if committed[partition] != len(them):
                 problems.append(f"{partition}: {committed[partition]} of {len(them)} committed")
         return problems
+
+
+class NextGroup(Group):
+    """KIP-848."""
+
+    name = "next"
+    member = NextMember
+
+
+class ClassicGroup(Group):
+    """JoinGroup and SyncGroup."""
+
+    name = "classic"
+    member = ClassicMember

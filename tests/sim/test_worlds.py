@@ -2,14 +2,24 @@
 
 import pytest
 
-from sim.run import simulate
+from sim.run import SCENES, simulate
 
 MINUTES = 5
 
 
-@pytest.mark.parametrize("seed", range(1, 4))
-def test_no_promise_is_broken(seed):
-    outcome = simulate(seed, MINUTES * 60)
+def play(seed, scenes):
+    outcome = simulate(seed, MINUTES * 60, scenes)
     assert outcome.problems == []
     assert outcome.virtual_s >= MINUTES * 60
     assert outcome.operations > 100
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("scene", sorted(SCENES))
+def test_no_promise_is_broken(scene, seed):
+    play(seed, [scene])
+
+
+@pytest.mark.parametrize("seed", range(4, 8))
+def test_scenes_do_not_disturb_each_other(seed):
+    play(seed, [])
