@@ -25,7 +25,7 @@ def main() -> int:
     for seed in _seeds(options):
         wrong = canary(options.canary) if options.canary else contextlib.nullcontext()
         with wrong:
-            outcome = simulate(seed, options.hours * 3600, options.scenes)
+            outcome = simulate(seed, options.hours * 3600, options.scenes, options.faults)
         virtual_s += outcome.virtual_s
         real_s += outcome.real_s
         worlds += 1
@@ -52,6 +52,7 @@ def _options() -> argparse.Namespace:
         "--minutes", type=float, default=0.0, help="of real time: worlds until it is over"
     )
     parser.add_argument("--scenes", nargs="*", default=(), choices=sorted(SCENES))
+    parser.add_argument("--faults", nargs="*", default=(), help="no others, as power_cut")
     parser.add_argument("--canary", choices=sorted(CANARIES), help="a deliberate mistake")
     parser.add_argument("--go-on", action="store_true", help="after a world with problems")
     parser.add_argument("--trace", type=int, default=40, metavar="LINES", help="shown of a problem")
@@ -79,6 +80,7 @@ def _tell(outcome: Outcome, options: argparse.Namespace) -> None:
     for problem in outcome.problems:
         print(f"PROBLEM {problem}")
     scenes = f" --scenes {' '.join(options.scenes)}" if options.scenes else ""
+    scenes += f" --faults {' '.join(options.faults)}" if options.faults else ""
     wrong = f" --canary {options.canary}" if options.canary else ""
     print(f"again: scripts/sim --seed {outcome.seed} --hours {options.hours}{scenes}{wrong}")
 

@@ -4,7 +4,7 @@ Everything heals by itself some time after, and all of it when the nemesis is to
 """
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -27,7 +27,10 @@ JUMP_S_MAX: Final = 6 * 3600
 class Nemesis:
     """Acts until `stop`."""
 
-    def __init__(self, world: World, network: Network, machine: Machine) -> None:
+    def __init__(
+        self, world: World, network: Network, machine: Machine, only: Sequence[str] = ()
+    ) -> None:
+        """`only` faults of these names, or all."""
         self.counts: dict[str, int] = {}
         self._world = world
         self._network = network
@@ -52,6 +55,8 @@ class Nemesis:
             self.catalog_full,
             self.catalog_fsync,
         ]
+        if only:
+            self._faults = [fault for fault in self._faults if fault.__name__ in only]
 
     def begin(self) -> None:
         self._world.after(self._soon_ns(), self._act)

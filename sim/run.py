@@ -67,11 +67,13 @@ class Outcome:
     tail: list[str]
 
 
-def simulate(seed: int, duration_s: float, scenes: Sequence[str] = ()) -> Outcome:
+def simulate(
+    seed: int, duration_s: float, scenes: Sequence[str] = (), faults: Sequence[str] = ()
+) -> Outcome:
     """Run a world of this seed for so long of its time, and some to heal; without `scenes`, the
-    seed chooses."""
+    seed chooses them, and without `faults` there are all."""
     began_s = time.perf_counter()
-    run = _Run(seed, scenes)
+    run = _Run(seed, scenes, faults)
     with in_world(run.world, run.disk, run.catalog):
         try:
             run.play(round(duration_s * SECOND))
@@ -93,14 +95,14 @@ def simulate(seed: int, duration_s: float, scenes: Sequence[str] = ()) -> Outcom
 
 
 class _Run:
-    def __init__(self, seed: int, scenes: Sequence[str]) -> None:
+    def __init__(self, seed: int, scenes: Sequence[str], faults: Sequence[str]) -> None:
         self.world = World(seed)
         self.names = scenes or self._chosen()
         self.network = Network(self.world)
         self.disk = MachineDisk(self.world, self.network)
         self.catalog = MemoryCatalog(self.world)
         self.machine = Machine(self.world, self.network, self.disk, self.catalog, CONFIGS)
-        self.nemesis = Nemesis(self.world, self.network, self.machine)
+        self.nemesis = Nemesis(self.world, self.network, self.machine, faults)
         self.site = Site(self.world, self.network, SimLoop(self.world, "clients"))
         self.scenes = [SCENES[name](self.site) for name in self.names]
         self.clients: list[Client] = []

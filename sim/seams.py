@@ -25,6 +25,8 @@ from sim.world import SECOND, World
 __all__ = ["in_world"]
 
 _LOGGER: Final = "headrace"
+_DAMAGE: Final = ("is damaged", "files are missing", "no catalog")
+"""What a start says of data that it cannot use."""
 
 
 @contextlib.contextmanager
@@ -94,5 +96,7 @@ class _Listener(logging.Handler):
         text = f"log {record.levelname} {record.getMessage()}"
         if record.exc_info is not None and record.exc_info[1] is not None:
             self._world.problem(f"{text}: {logging.Formatter().formatException(record.exc_info)}")
+        elif any(word in text for word in _DAMAGE):
+            self._world.problem(text)  # nobody flips bits here: the broker did it, or was not sure
         else:
             self._world.note(text)

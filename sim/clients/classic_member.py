@@ -49,6 +49,8 @@ class ClassicMember(Member):
         super().__init__(site, name, grouping)
         self._member_id = ""
         self._generation = -1
+        self._synced = -1
+        """The last generation in which it was given something: only then a generation counts."""
         self._must_join = True
         self._next_heartbeat_ns = 0
 
@@ -85,6 +87,7 @@ class ClassicMember(Member):
     def _begin_anew(self) -> None:
         self.end_life()
         self._member_id, self._generation = "", -1
+        self._synced = -1
         self._must_join = True
 
     async def _join(self, connection: Connection) -> None:
@@ -103,8 +106,8 @@ class ClassicMember(Member):
             return
         if self.is_refused(joined.error_code, "JoinGroup"):
             return
-        if joined.generation_id < self._generation:
-            self.problem(f"generation {joined.generation_id} after {self._generation}")
+        if joined.generation_id < self._synced:
+            self.problem(f"generation {joined.generation_id} after {self._synced}")
         self._member_id, self._generation = joined.member_id, joined.generation_id
         assignments = []
         if joined.leader == joined.member_id:
@@ -120,6 +123,7 @@ class ClassicMember(Member):
         synced = await connection.ask(sync, SyncGroupResponse, timeout_s=JOIN_S_MAX)
         if self.is_refused(synced.error_code, "SyncGroup"):
             return
+        self._synced = self._generation
         given = assigned_partitions(synced.assignment) or frozenset()
         mine = {index for _, index in given}
         self.note(f"generation {self._generation}, is to have {sorted(mine)}")

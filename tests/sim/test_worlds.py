@@ -4,22 +4,22 @@ import pytest
 
 from sim.run import SCENES, simulate
 
-MINUTES = 5
+MINUTES = 3
 
 
 def play(seed, scenes):
     outcome = simulate(seed, MINUTES * 60, scenes)
     assert outcome.problems == []
     assert outcome.virtual_s >= MINUTES * 60
-    assert outcome.operations > 100
+    assert outcome.operations > 50
 
 
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", range(1, 3))
 @pytest.mark.parametrize("scene", sorted(SCENES))
 def test_no_promise_is_broken(scene, seed):
     play(seed, [scene])
 
 
-@pytest.mark.parametrize("seed", range(4, 8))
+@pytest.mark.parametrize("seed", range(4, 6))
 def test_scenes_do_not_disturb_each_other(seed):
     play(seed, [])
