@@ -142,7 +142,8 @@ SETTINGS: Final = (
         "workers",
         "N",
         _read_workers,
-        "serve with N processes, on ports that follow those named here (default 1)",
+        "serve with N processes, on ports that follow those of --kafka, --advertise and --http "
+        "(default 1)",
     ),
 )
 

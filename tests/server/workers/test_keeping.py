@@ -30,6 +30,10 @@ class FakeChild:
     @classmethod
     async def start(cls, _: WorkerPart) -> "FakeChild":
         plan = cls.plans.pop(0) if cls.plans else None
+        if isinstance(plan, asyncio.Event):  # told to stop while it starts
+            plan.set()
+            await asyncio.sleep(0.01)
+            plan = None
         if isinstance(plan, Exception):
             raise plan
         return cls(plan)
@@ -113,6 +117,22 @@ def test_a_signal_before_all_are_ready_ends_it_without_a_word(run: Any) -> None:
         stopping.set()
 
     assert run([], body) == (True, [])
+
+
+def test_a_worker_that_starts_while_all_are_told_to_stop_is_stopped_too(run: Any) -> None:
+    async def body(stopping: asyncio.Event) -> None:
+        await made(2)
+        FakeChild.plans.append(stopping)
+        FakeChild.made[0].end(-9)
+        await stopping.wait()
+
+    assert run([], body) == (True, ["ready"])
+
+
+def test_who_cannot_be_started_at_first_ends_it_and_nobody_is_left(run: Any) -> None:
+    with pytest.raises(CannotServe, match="cannot go on: no memory"):
+        run([None, OSError("no memory")])
+    assert all(child._over.done() for child in FakeChild.made)
 
 
 def test_a_worker_that_ends_badly_when_told_to_stop_is_told_of(run: Any) -> None:

@@ -63,9 +63,13 @@ class Supervisor:
         """As `supervise`."""
         keepers: list[asyncio.Task[None]] = []
         try:
-            await asyncio.gather(*(self._start(part) for part in self._parts))
+            starts = (self._start(part) for part in self._parts)
+            for outcome in await asyncio.gather(*starts, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            children = [self._children[part.index] for part in self._parts]
             are_ready = await self._unless_stopping(
-                asyncio.gather(*(child.is_ready() for child in self._children.values()))
+                asyncio.gather(*(child.is_ready() for child in children))
             )
             if are_ready is not None:
                 if not all(are_ready):
@@ -86,7 +90,9 @@ class Supervisor:
         return not self._failed
 
     async def _start(self, part: WorkerPart) -> None:
-        self._children[part.index] = await Child.start(part)
+        child = self._children[part.index] = await Child.start(part)
+        if self._stopping.is_set():  # since it was decided to start it
+            child.stop()
 
     async def _ended(self, index: int) -> int:
         status = await self._children[index].ended()
