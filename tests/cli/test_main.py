@@ -127,6 +127,7 @@ def test_the_configuration_can_be_checked_without_serving(spawn: Spawn, tmp_path
         'http = "off"  # HEADRACE_HTTP',
         'grpc = "off"  # HEADRACE_GRPC',
         'durability = "fsync"  # default',
+        'workers = "1"  # default',
         "",
         "[broker]",
         f'num.partitions = "3"  # {file}',
