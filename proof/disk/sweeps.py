@@ -4,6 +4,7 @@ What must not enter: what a life is (`life`), what must hold after it (`judge`).
 """
 
 import errno
+import os
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,7 +128,7 @@ def crash(
     life = Life(disk, seed, durability=durability, is_troubled=was_met)
 
     def take(call: str, arguments: tuple[Any, ...]) -> None:
-        if call in CHANGES and random.random() < part:
+        if call in CHANGES and random.random() < part * _weight(call, arguments):
             loss = Loss(random, garbles=garbles)
             if durability == "os":
                 loss.kept = 1.0
@@ -151,6 +152,14 @@ def crash(
         if garbles:
             outcome.kinds[f"garbled: {kind}"] = outcome.kinds.get(f"garbled: {kind}", 0) + 1
     return outcome
+
+
+def _weight(call: str, arguments: tuple[Any, ...]) -> float:
+    """How much more often than others a moment is looked at: decisions are renames."""
+    is_decision = call in ("rename", "unlink") or (
+        call == "open_file" and bool(arguments[1] & os.O_DIRECTORY)
+    )
+    return 2.0 if is_decision else 0.7
 
 
 def new_disk(seed: int) -> FaultDisk:

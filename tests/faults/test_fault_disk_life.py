@@ -35,7 +35,7 @@ def test_whichever_call_of_a_life_fails_no_promise_is_broken(name):
 
 @pytest.mark.parametrize("fault", [None, "EIO", "full for a while"])
 def test_wherever_the_power_goes_in_a_life_what_was_promised_is_there(fault):
-    outcome = crash(SEED + 17, part=0.1, fault=FAULTS[fault] if fault else None)
+    outcome = crash(SEED + 20, part=0.1, fault=FAULTS[fault] if fault else None)
     assert outcome.images > 10
 
 
