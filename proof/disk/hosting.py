@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final, Literal
 from uuid import UUID
 
-from headrace.log import cleaning, resources, scanning, upkeep
+from headrace.log import cleaning, resources, scanning, upkeep, volume
 from headrace.log.contract import ACKS_ALL, Appended, LogConfig
 from headrace.log.local import LocalLog
 from headrace.log.store import LogStore
@@ -38,6 +38,8 @@ _SMALL: Final = (
     (cleaning, "WRITE_BYTES", 1024),
     (cleaning, "SYNC_BYTES", 1500),
     (resources, "SEALED_OPEN_MAX", 2),
+    (volume, "LOGS_MIN", 2),
+    (volume, "SLOW_S", 1e9),  # the time that a sync takes decides nothing
     (scanning, "SCAN_BYTES", 4096),
 )
 

@@ -62,6 +62,24 @@ def stored(lab, scenario):
     asyncio.run(main())
 
 
+def test_a_volume_that_failed_once_is_not_synced_whole_again(tmp_path, monkeypatch):
+    """The kernel tells of it once, and other logs may have lost bytes as well."""
+
+    def fail(fd):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(log_disk, "can_sync_volume", lambda: True)
+    monkeypatch.setattr(log_disk, "unwritten_bytes", lambda: 0)
+    whole = volume.Volume(str(tmp_path))
+    assert whole.is_worth_syncing(volume.LOGS_MIN)
+    monkeypatch.setattr(log_disk, "sync_volume", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        whole.sync()
+    monkeypatch.setattr(log_disk, "sync_volume", lambda fd: None)
+    assert not whole.is_worth_syncing(volume.LOGS_MIN)
+    whole.close()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names of descriptors are Linux's")
 def test_when_the_volume_fails_only_the_files_that_fail_are_lost(lab, syncs, caplog):
     async def scenario(store):

@@ -6,6 +6,10 @@ appended to each). But the volume may hold the dirty bytes of other processes to
 would be waited for. So it is synced whole only while the kernel has little to write at all, and
 not for a while after that took long.
 
+Nor ever again once it failed. The kernel tells of that once: what another log had written by then
+may be gone too, and the next sync of the volume would say that all is well. Its own file's sync
+says so.
+
 What must not enter: logs.
 """
 
@@ -33,11 +37,13 @@ class Volume:
         """Raises OSError."""
         self._fd = disk.open_file(directory, os.O_RDONLY | os.O_DIRECTORY)
         self._paused_until_s = 0.0
+        self._has_failed = False
 
     def is_worth_syncing(self, dirty_logs: int) -> bool:
         """Whether this is likely to be quicker than file by file."""
         return (
             dirty_logs >= LOGS_MIN
+            and not self._has_failed
             and disk.can_sync_volume()
             and time.monotonic() >= self._paused_until_s
             and self._is_little_unwritten()
@@ -53,7 +59,11 @@ class Volume:
         """Make durable what is in any file of the volume. Raises OSError if any could not be
         written; which one, its own sync will say."""
         start_s = time.monotonic()
-        disk.sync_volume(self._fd)
+        try:
+            disk.sync_volume(self._fd)
+        except OSError:
+            self._has_failed = True
+            raise
         end_s = time.monotonic()
         if end_s - start_s > SLOW_S:
             self._paused_until_s = end_s + PAUSE_S
