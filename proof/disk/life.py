@@ -25,7 +25,7 @@ from proof.disk.model import Entry, Partition
 __all__ = ["Life", "new_partitions"]
 
 STEPS: Final = 70
-TOPIC, COMPACTED, SHORT_LIVED = UUID(int=1), UUID(int=2), UUID(int=3)
+TOPIC, COMPACTED = UUID(int=1), UUID(int=2)
 KEYS: Final = 6
 PLAIN: Final = -1
 
@@ -67,6 +67,7 @@ class Life:
         self._steps = steps
         self._waiting: list[asyncio.Future[Any]] = []
         self._coordinator_epoch = 0
+        self._short_lived = UUID(int=1 << 64)
         self._is_doomed = False
         """The short-lived topic is there."""
 
@@ -330,11 +331,12 @@ class Life:
         assert store is not None
         try:
             if self._is_doomed:
-                await store.delete_topic(SHORT_LIVED)
+                await store.delete_topic(self._short_lived)
                 self._is_doomed = False
             else:
                 self._is_doomed = True
-                log = await store.open_log(SHORT_LIVED, 0, LogConfig())
+                self._short_lived = UUID(int=self._short_lived.int + 1)  # none comes twice
+                log = await store.open_log(self._short_lived, 0, LogConfig())
                 answer = asyncio.get_running_loop().create_future()
                 data = bytearray(build_batch([Record(-1, self.host.now_ms, None, b"short")]))
                 log.append(memoryview(data), ACKS_ALL, answer.set_result)
