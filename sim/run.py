@@ -27,6 +27,7 @@ from sim.scenes.copies import Copies
 from sim.scenes.groups import ClassicGroup, NextGroup
 from sim.scenes.plain import Plain
 from sim.scenes.scene import Reader, Scene
+from sim.scenes.topics import Topics
 from sim.seams import in_world
 from sim.world import SECOND, World
 
@@ -45,6 +46,7 @@ SCENES: Final[dict[str, Callable[[Site], Scene]]] = {
     "copies": Copies,
     "next": NextGroup,
     "classic": ClassicGroup,
+    "topics": Topics,
 }
 
 T = TypeVar("T")
@@ -177,6 +179,8 @@ class _Run:
             for scene in self.scenes
             for topic in scene.topics()
         ]
+        if not wanted:
+            return
         answer = await connection.ask(CreateTopicsRequest(topics=wanted), CreateTopicsResponse)
         for found in answer.topics:
             if found.error_code:

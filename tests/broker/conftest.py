@@ -76,6 +76,9 @@ class FakeStore:
     async def sync_topic(self, topic_id: UUID) -> None:
         self.synced.append(topic_id)
 
+    async def discard_topic(self, topic_id: UUID) -> None:
+        """The files stay."""
+
     async def delete_topic(self, topic_id: UUID) -> None:
         self.disk.pop(topic_id, None)
 

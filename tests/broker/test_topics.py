@@ -165,6 +165,29 @@ def test_a_create_that_the_catalog_refuses_leaves_nothing(with_topics, store):
     with_topics(body)
 
 
+def test_a_create_whose_row_is_in_doubt_leaves_its_files_to_the_next_start(with_topics):
+    async def body(world) -> None:
+        insert, writer = world.topics._rows.insert, world.topics._rows._writer
+
+        async def insert_in_doubt(row) -> None:
+            await insert(row)
+            writer._failed = "an fsync failed"
+            raise RequestError(ErrorCode.KAFKA_STORAGE_ERROR, writer._failed)
+
+        world.topics._rows.insert = insert_in_doubt
+        with refused(ErrorCode.KAFKA_STORAGE_ERROR):
+            await world.topics.create("t", 2)
+
+    async def again(world) -> None:
+        assert [one.log is not None for one in world.topics.get("t").partitions] == [True, True]
+        assert all(
+            one.log.offsets().high_watermark == 0 for one in world.topics.get("t").partitions
+        )
+
+    with_topics(body)
+    with_topics(again)
+
+
 def test_a_create_without_room_for_its_logs_leaves_nothing(with_topics, store):
     async def body(world):
         store.open_fails_at = 3

@@ -275,7 +275,10 @@ class Topics:
                 await self._rows.insert(row)
             except BaseException:
                 self._partition_count -= count
-                await self._logs.remove(row.id, name)
+                if self._rows.is_in_doubt:  # the next start has the row, or removes the files
+                    await self._logs.let_go(row.id, name)
+                else:
+                    await self._logs.remove(row.id, name)
                 raise
             topic = Topic(row, config, logs)
             self._add(topic)

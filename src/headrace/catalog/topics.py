@@ -30,6 +30,11 @@ class TopicRows:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """As of the catalog's writer: a change that was refused may be there after a restart."""
+        return self._writer.is_in_doubt
+
     async def load_all(self) -> list[TopicRow]:
         return await self._writer.read(_load)
 

@@ -137,6 +137,11 @@ class Writer:
                 f"the catalog {self._path} is damaged: {type(error).__name__}: {error}"
             ) from error
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """An fsync failed: whether the last changes that were refused are there, a restart says."""
+        return bool(self._failed)
+
     async def close(self) -> None:
         """Apply what was handed in, fold the write-ahead log into the file, close. Idempotent.
         Raises CatalogError, and the file is closed all the same."""
