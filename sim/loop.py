@@ -72,13 +72,14 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._ready.clear()
         self._readers.clear()
         self._writers.clear()
-        tasks, self.tasks = list(self.tasks), {}
         self.world.is_deaf = True
-        for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            with contextlib.suppress(BaseException):  # the dead have nothing to say
-                coroutine: Any = task.get_coro()
-                coroutine.close()
+        with self.running():
+            while self.tasks:  # some begin others on their way out
+                task, _ = self.tasks.popitem()
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                with contextlib.suppress(BaseException):  # the dead have nothing to say
+                    coroutine: Any = task.get_coro()
+                    coroutine.close()
         self.world.is_deaf = False
 
     def when_awake(self, act: Callable[[], None]) -> None:

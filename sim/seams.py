@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, Final
 from unittest import mock
@@ -69,6 +70,9 @@ def _no_garbage_collection() -> Iterator[None]:
     try:
         yield
     finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # who was killed has left things undone
+            gc.collect()
         if was_enabled:
             gc.enable()
 
