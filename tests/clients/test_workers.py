@@ -258,7 +258,7 @@ def test_topics_that_come_and_go_by_all_workers_at_once_end_the_same_for_all(
 
     def storm(worker: int) -> None:
         client = admin(broker, worker)
-        for turn in range(6):
+        for turn in range(4):
             asked = client.create_topics([NewTopic(name, 4) for name in names])
             if (turn + worker) % 2:
                 asked = client.delete_topics(names)
@@ -352,7 +352,7 @@ def test_a_transaction_over_three_workers_is_whole_whoever_is_killed(
     )
     producer.init_transactions(30)
     committed_values: list[bytes] = []
-    for turn in range(6):
+    for turn in range(4):
         victim = broker.pids()[turn % WORKERS]
         producer.begin_transaction()
         value = b"%d" % turn
