@@ -326,3 +326,35 @@ def test_what_is_being_answered_is_bounded(path: str, monkeypatch: pytest.Monkey
                 await asyncio.sleep(0.001)
 
     run(body)
+
+
+def test_large_answers_are_taken_while_large_requests_wait_to_be(path: str) -> None:
+    async def body() -> None:
+        async with linked(path, Served()) as (link, _):
+            large = bytes(1 << 20)
+            asking = [link.ask(ECHO, large, 8) for _ in range(32)]
+            assert await asyncio.gather(*asking) == [large] * 32
+
+    run(body)
+
+
+def test_a_link_that_broke_with_its_greeting_is_not_up(path: str) -> None:
+    async def body() -> None:
+        ups: list[bool] = []
+        async with linked(path, Served()) as (link, _):
+            link.when_up(lambda: ups.append(link._protocol is not None))
+            greeted = link._on_frame
+
+            def broken(frame: Any) -> None:
+                link._on_frame = greeted
+                link._protocol._on_frame = greeted
+                greeted(frame)
+                link.reset("in the same turn of the loop")
+
+            link._on_frame = broken
+            link.reset("to begin")
+            await until(lambda: ups)
+            assert ups == [True]
+            assert await link.ask(ECHO, b"x", 5) == b"x"
+
+    run(body)

@@ -31,7 +31,7 @@ from headrace.links.frames import (
 from headrace.links.protocol import LinkProtocol
 from headrace.wire.errors import MalformedError, RequestError
 
-__all__ = ["Link", "LinkDone"]
+__all__ = ["REQUESTS_MAX", "Link", "LinkDone"]
 
 REQUESTS_MAX: Final = 100_000
 """Unanswered on one link; one more is refused as if the link were down."""
@@ -157,7 +157,9 @@ class Link:
         loop = asyncio.get_running_loop()
         lost: asyncio.Future[str] = loop.create_future()
         self._lost = lost
-        protocol = LinkProtocol(self._on_frame, lambda why: self._on_lost(lost, why))
+        protocol = LinkProtocol(
+            self._on_frame, lambda why: self._on_lost(lost, why), always_reads=True
+        )
         async with asyncio.timeout(GREETING_S_MAX):
             await loop.create_unix_connection(lambda: protocol, self._path)
             self._protocol = protocol
@@ -168,6 +170,8 @@ class Link:
             outcome = await greeted
         if isinstance(outcome, RequestError):
             raise outcome
+        if lost.done():  # between the greeting and this turn of the loop
+            raise LinkLost(lost.result())
         self.is_up = True
         self.times_up += 1
         for watcher in self._watchers:

@@ -156,7 +156,7 @@ class _Peer:
         self.index = -1
         """-1 before it has greeted."""
         self.greeting: asyncio.TimerHandle | None = None
-        self.protocol = LinkProtocol(self._on_frame, self._on_lost)
+        self.protocol = LinkProtocol(self._on_frame, self._on_lost, always_reads=False)
         self._serve = serve
         self._greeted = greeted
         self._gone = gone

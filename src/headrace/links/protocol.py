@@ -1,7 +1,8 @@
 """One end of a link on its transport: whole frames in, frames out.
 
-Nothing is read while the other end takes nothing: what it may have asked for, and not taken, is
-bounded by what it may ask at a time. What must not enter: who asks and who answers.
+The answering end reads nothing while the other end takes nothing, so what was asked for, and not
+taken, is bounded. The asking end always reads: an answer takes no room there, and if both ends
+waited for the other to read, neither would. What must not enter: who asks and who answers.
 """
 
 import asyncio
@@ -21,11 +22,19 @@ JOINED_BYTES_MAX: Final = 64 * 1024
 
 class LinkProtocol(asyncio.BufferedProtocol):
     """`on_frame` is told each frame, whose body is valid until it returns, and may raise
-    MalformedError; `on_lost` is told why the connection has ended, once."""
+    MalformedError; `on_lost` is told why the connection has ended, once. One that `always_reads`
+    does so while the other end does not."""
 
-    def __init__(self, on_frame: Callable[[Frame], None], on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        on_frame: Callable[[Frame], None],
+        on_lost: Callable[[str], None],
+        *,
+        always_reads: bool,
+    ) -> None:
         self._on_frame = on_frame
         self._on_lost = on_lost
+        self._always_reads = always_reads
         self._reader = FrameReader()
         self._transport: asyncio.Transport | None = None
         self._why = "the other end closed it"
@@ -63,7 +72,7 @@ class LinkProtocol(asyncio.BufferedProtocol):
         return False
 
     def pause_writing(self) -> None:
-        self._is_blocked = True
+        self._is_blocked = not self._always_reads
         self._set_reading()
 
     def resume_writing(self) -> None:

@@ -19,7 +19,8 @@ from headrace.broker.cluster.answering import Answering
 from headrace.broker.cluster.links import Links
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Change
-from headrace.broker.cluster.remote_appends import RemoteAppends, Room
+from headrace.broker.cluster.remote_appends import APPENDS_MAX, RemoteAppends, Room
+from headrace.links.link import REQUESTS_MAX
 from headrace.links.listener import Answer
 from headrace.log.contract import ACKS_ALL, ACKS_LEADER, ACKS_NONE, Appended, LogConfig
 from headrace.log.store import LogStore
@@ -373,4 +374,21 @@ def test_who_comes_back_is_told_what_changed_meanwhile(with_owner: Callable[...,
         await owner.start()
         await until(lambda: owner.taken_up == [*Change])
 
+    with_owner(body)
+
+
+def test_no_more_is_taken_than_a_link_takes(with_owner: Callable[..., None]) -> None:
+    async def body(owner: Owner, links: Links) -> None:
+        heard: list[Any] = []
+        owner.answering.is_mute = True
+        room = Room(count_max=1)
+        appends = RemoteAppends(links._links[OWNER], TOPIC_ID, 0, room, lambda: None)
+        appends.append(batch([b"x"], 5, 0), ACKS_ALL, heard.append)
+        with pytest.raises(RequestError) as refused:
+            appends.append(batch([b"x"], 5, 1), ACKS_ALL, heard.append)
+        assert refused.value.code is ErrorCode.NOT_LEADER_OR_FOLLOWER
+        appends.give_up(RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "over"))
+        assert room.count_left == 1
+
+    assert APPENDS_MAX < REQUESTS_MAX
     with_owner(body)

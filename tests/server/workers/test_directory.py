@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.broker.broker import Broker, BrokerOptions
+from headrace.broker.cluster.links import socket_path
+from headrace.broker.cluster.ownership import WORKERS_MAX
 from headrace.log.store import DataDirectoryInUse
 from headrace.server.offline import DataDirectory
-from headrace.server.workers.directory import DirectoryError, SharedDirectory
+from headrace.server.workers.directory import DirectoryError, SharedDirectory, _make_links_dir
 
 
 def filled(path: Path) -> Path:
@@ -85,3 +88,14 @@ def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DirectoryError, match="file cannot be used"):
         shared(tmp_path / "file")
+
+
+@pytest.mark.parametrize("letter", ["d", "ä"])
+def test_sockets_have_paths_that_a_system_takes(
+    letter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "mkdtemp", "{dir}/{prefix}12345678".format)
+    for length in (40, 60, 80, 82, 88, 90, 120):
+        monkeypatch.setattr(tempfile, "tempdir", "/" + letter * (length - 1))
+        longest = socket_path(_make_links_dir(), WORKERS_MAX - 1)
+        assert len(os.fsencode(longest)) <= 103

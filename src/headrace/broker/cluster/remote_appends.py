@@ -28,7 +28,7 @@ from typing import Final
 from uuid import UUID
 
 from headrace.links.errors import LinkDown, LinkLost
-from headrace.links.link import Link
+from headrace.links.link import REQUESTS_MAX, Link
 from headrace.log.contract import ACKS_ALL, ACKS_LEADER, ACKS_NONE, AppendDone, Appended
 from headrace.wire.errors import ErrorCode, MalformedError, RequestError
 from headrace.wire.workers import (
@@ -48,6 +48,9 @@ PATIENCE_S: Final = 30.0
 APPENDS_BYTES_MAX: Final = 320 << 20
 """Of batches without an answer, of all partitions together: what ingest streams may have in flight
 (`streams.contract.IN_FLIGHT_BYTES_MAX`), and something for everybody else."""
+APPENDS_MAX: Final = REQUESTS_MAX // 2
+"""The same, counted: fewer than a link takes, or one that it does not take would be overtaken by
+the next."""
 
 _SEQUENCE_MASK: Final = 0x7FFF_FFFF
 _DELTA: Final = struct.Struct(">i")
@@ -58,10 +61,11 @@ _NO_PRODUCER: Final = -1
 
 
 class Room:
-    """How many bytes all of a process's batches without an answer may take."""
+    """How much all of a process's batches without an answer may take."""
 
-    def __init__(self, bytes_max: int = APPENDS_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int = APPENDS_BYTES_MAX, count_max: int = APPENDS_MAX) -> None:
         self.bytes_left = bytes_max
+        self.count_left = count_max
 
 
 class _Append:
@@ -129,12 +133,13 @@ class RemoteAppends:
 
         Raises RequestError NOT_LEADER_OR_FOLLOWER when too much waits; it was not written.
         """
-        if len(batch) > self._room.bytes_left:
+        if len(batch) > self._room.bytes_left or not self._room.count_left:
             raise RequestError(
                 ErrorCode.NOT_LEADER_OR_FOLLOWER,
                 f"worker {self._link.peer} is behind with what it was given to write",
             )
         self._room.bytes_left -= len(batch)
+        self._room.count_left -= 1
         loop = asyncio.get_running_loop()
         one = _Append(batch, acks, done, loop.time())
         if one.producer_id != _NO_PRODUCER:
@@ -254,6 +259,7 @@ class RemoteAppends:
 
     def _tell(self, one: _Append, outcome: Appended | RequestError) -> None:
         self._room.bytes_left += len(one.batch)
+        self._room.count_left += 1
         if one.producer_id != _NO_PRODUCER:
             self._of_producer[one.producer_id] -= 1
             if not self._of_producer[one.producer_id]:

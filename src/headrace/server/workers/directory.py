@@ -20,8 +20,9 @@ from headrace.wire.errors import RequestError
 
 __all__ = ["DirectoryError", "SharedDirectory"]
 
-_LINK_PATH_MAX: Final = 90
-"""Of a directory with Unix sockets, whose whole path has 104 bytes at the least."""
+_PLACE_BYTES_MAX: Final = 80
+"""Of the directory that the one with Unix sockets is made in; their path, some 20 bytes longer, may
+have 103 bytes on some systems and 107 on others."""
 
 
 class DirectoryError(Exception):
@@ -89,6 +90,6 @@ class SharedDirectory:
 def _make_links_dir() -> str:
     """A directory that nobody else may enter, with a short path."""
     place = tempfile.gettempdir()
-    if len(place) > _LINK_PATH_MAX:
+    if len(os.fsencode(place)) > _PLACE_BYTES_MAX:
         place = "/tmp"  # noqa: S108 - mkdtemp makes the name, and nobody else may enter
     return tempfile.mkdtemp(prefix="headrace-", dir=place)
