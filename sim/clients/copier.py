@@ -140,6 +140,7 @@ class Copier(Client):
         self._check(answer.error_code, "InitProducerId")
         self._producer = answer.producer_id, answer.producer_epoch
         self._sequence = 0
+        known = self._copying.copied.get(self._partition, 0)  # its rival may commit meanwhile
         where = self._copying.group, self._copying.source, [self._partition]
         while True:
             code, offsets = await committed_offsets(connection, *where)
@@ -148,13 +149,13 @@ class Copier(Client):
             await self.think(THINK_S)
         self._check(code, "OffsetFetch")
         self._offset = offsets.get(self._partition, 0)
+        if self._offset < known:
+            self.problem(f"committed {self._offset} after {known}")
         self._is_committed(self._offset)
 
     def _is_committed(self, offset: int) -> None:
         before = self._copying.copied.get(self._partition, 0)
-        if offset < before:
-            self.problem(f"committed {offset} after {before}")
-        self._copying.copied[self._partition] = offset
+        self._copying.copied[self._partition] = max(before, offset)
 
     async def _copy_some(self, connection: Connection) -> bool:
         """One transaction, if there is anything to copy."""
