@@ -1,9 +1,12 @@
 """A catalog that changed while nobody had it open is refused; one that a crash left is not."""
 
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +126,22 @@ def test_readers_do_not_break_the_seal(tmp_path: Path) -> None:
     assert len(opened(directory)) == 20
 
 
+def test_a_catalog_that_is_shortened_while_it_is_summed_up_kills_nobody(tmp_path: Path) -> None:
+    """As by an SQLite shell while a broker stops; an unreadable sector would do the same."""
+    path = tmp_path / "catalog.db"
+    with open(path, "wb") as file:
+        file.truncate(1 << 28)
+    program = f"""
+import os, threading
+from headrace.catalog import seal
+threading.Timer(0.03, os.truncate, ({str(path)!r}, 4096)).start()
+while os.path.getsize({str(path)!r}) > 4096:
+    seal._sum({str(path)!r})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 # After a kill
 
 
@@ -166,6 +185,48 @@ def test_frames_of_an_older_generation_are_no_damage(tmp_path: Path) -> None:
     log = (newer / "catalog.db-wal").read_bytes()
     shared_map = (newer / "catalog.db-shm").read_bytes()
     assert damage_in(log + older[32:], shared_map) is None
+
+
+def test_frames_that_were_rolled_back_are_no_damage(tmp_path: Path) -> None:
+    """They follow each other behind a commit that is being written over them, frame by frame."""
+    db = sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)
+    for statement in ("journal_mode = WAL", "cache_size = 1", "wal_autocheckpoint = 0"):
+        db.execute(f"PRAGMA {statement}")
+    db.execute("CREATE TABLE t (value)")
+    db.execute("BEGIN")
+    for _ in range(40):
+        db.execute("INSERT INTO t VALUES (randomblob(4000))")
+    db.execute("ROLLBACK")
+    db.execute("INSERT INTO t VALUES (1)")
+    log = tmp_path / "catalog.db-wal"
+    before = log.read_bytes()
+    db.execute("INSERT INTO t VALUES (2)")
+    after = log.read_bytes()
+    db.close()
+    assert len(before) == len(after) > 20 * PAGE
+    start = 32
+    while before[start : start + PAGE] == after[start : start + PAGE]:
+        start += PAGE
+    for cut in (start + 24, start + 24 + 100):  # killed in the frame that ends the commit
+        assert damage_in(after[:cut] + before[cut:], b"") is None
+
+
+def test_what_a_killed_process_had_not_synced_is_synced_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a client may be told of it, and a power cut takes it away."""
+    directory = filled(tmp_path, killed=True)
+    log = os.stat(directory / "catalog.db-wal")
+    synced = []
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        fsync(fd)
+
+    monkeypatch.setattr("headrace.catalog.seal.os.fsync", watched)
+    opened(directory)
+    assert log.st_ino in synced
 
 
 def test_a_killed_catalog_with_a_damaged_log_is_refused_by_name(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from headrace.log.flusher import Flusher, SyncJob
+from headrace.log.pacing import Pacing
 
 
 class Heard:
@@ -24,6 +27,13 @@ class Heard:
         self.ends.append(job)
         if job == self._fails_at:
             raise ValueError("a mistake")
+
+
+class Breaks(Heard):
+    """A log whose rounds break off where nobody expects it."""
+
+    def mark_synced(self, job: SyncJob) -> None:
+        raise ValueError("nobody expects this")
 
 
 def told_at_once(tmp_path: Path, rounds: list[list[tuple[Heard, object]]]) -> None:
@@ -56,3 +66,26 @@ def test_one_logs_mistake_is_logged_and_keeps_no_other_from_its_round(tmp_path, 
     told_at_once(tmp_path, [[(faulty, 1), (sound, 1)]])
     assert sound.ends == [1]
     assert "a mistake" in caplog.text
+
+
+@pytest.mark.parametrize("is_inline", [False, True])
+def test_a_round_that_breaks_off_is_told_as_failed_whoever_did_it(
+    is_inline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pacing, "is_inline", lambda _: is_inline)
+    log = Breaks()
+    errors: list[OSError | None] = []
+    monkeypatch.setattr(log, "end_sync", lambda _, error: errors.append(error))
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        flusher = Flusher(loop, str(tmp_path), lambda _: over.set())
+        try:
+            flusher.put(log)
+            await asyncio.wait_for(over.wait(), 10)
+        finally:
+            await loop.run_in_executor(None, flusher.close)
+
+    asyncio.run(body())
+    assert ["nobody expects this" in str(error) for error in errors] == [True]

@@ -18,13 +18,13 @@ alone, so several processes may share a catalog. What must not enter: SQL.
 """
 
 import fcntl
-import mmap
 import os
 import struct
+from functools import partial
 from typing import Final
 
 from headrace.catalog.wal import damage_in
-from headrace.wire.crc import crc32c
+from headrace.wire.crc import crc32c, crc32c_of
 
 __all__ = ["Seal"]
 
@@ -33,6 +33,9 @@ _MAGIC: Final = b"HRSL"
 _SUMMED_BYTES: Final = 16
 _MAP_BYTES: Final = 96
 """Of the `-shm` file: its header, twice."""
+_PIECE_BYTES: Final = 128 * 1024
+"""Read at once to sum up the file. It is not mapped: a disk that cannot read a page of a map, or
+a file that somebody shortens, would kill the process (SIGBUS)."""
 
 
 class Seal:
@@ -95,6 +98,7 @@ def _lock(fd: int, how: int) -> bool:
 def _damage(path: str, fd: int) -> str | None:
     log = _content(f"{path}-wal")
     if log:
+        _sync(f"{path}-wal")
         why = damage_in(log, _content(f"{path}-shm", _MAP_BYTES))
         return why and (
             f"its write-ahead log {path}-wal is damaged: {why}; put back a copy of both, or remove "
@@ -116,17 +120,22 @@ def _damage(path: str, fd: int) -> str | None:
     )
 
 
+def _sync(path: str) -> None:
+    """Make durable what a killed process had written and not synced: SQLite takes it for
+    committed, and what clients are told of it must not be gone after a power cut. Raises OSError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _sum(path: str) -> tuple[int, int]:
     """Size and CRC-32C of the file. Raises OSError."""
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if not size:
-            return 0, 0
-        with (
-            mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as content,
-            memoryview(content) as view,
-        ):
-            return size, crc32c(view)
+    with open(path, "rb", buffering=0) as file:
+        content = crc32c_of(iter(partial(file.read, _PIECE_BYTES), b""))
+        return file.tell(), content
 
 
 def _content(path: str, size_bytes: int = -1) -> bytes:

@@ -7,9 +7,12 @@ first. What SQLite passes over is damage when it is known to have been synced:
 
 - `catalog.db-shm`, which is written after each sync and survives the process, says how many frames
   there were; or
-- a commit ends behind the bad frame and a valid frame follows it: a commit is synced before the
-  next one begins; or
+- a commit ends at the bad frame or behind it, and a frame goes on from its checksum: a commit is
+  synced before the next one begins; or
 - the header is bad: it is synced before the first frame.
+
+A frame that goes on from any other one proves nothing. What was rolled back, or had no time to be
+synced, stays there until it is written over, and so may end up behind a frame that was torn later.
 
 After a power cut that took the map too, a changed frame of the last commit looks like a torn one.
 The formats are SQLite's ("WAL-Mode File Format", "Database File Format" section 4). Pure: bytes in,
@@ -72,9 +75,8 @@ def damage_in(log: bytes, shared_map: bytes) -> str | None:
     synced = _frames_in_map(shared_map, salt)
     if valid < synced:
         return f"frame {valid + 1} is bad, and {synced} were synced"
-    ended = False
     for at, (before, frame) in enumerate(pairwise(frames[valid:]), start=valid + 1):
-        ended = ended or bool(before.salt == salt and before.pages_after_commit)
+        ended = before.salt == salt and before.pages_after_commit
         if ended and frame.salt == salt and frame.page:
             found = _sum_frame(log, starts[at], page_bytes, before.checksum, swaps)
             if found == frame.checksum:

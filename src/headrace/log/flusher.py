@@ -119,7 +119,7 @@ class Flusher:
         arrived, self._arrived = self._arrived, []
         if not self._under_way and len(arrived) == 1 and self._pacing.is_inline():
             began_s = time.perf_counter()
-            results = _sync_some([(arrived[0], arrived[0].begin_sync())])
+            results = self._sync_all(arrived)
             sync_s = time.perf_counter() - began_s
             self._pacing.round_over(sync_s, was_alone=None)
             self._tell(results, self._arrived_s, sync_s)
@@ -132,12 +132,7 @@ class Flusher:
         logs = [log for arrived, _ in submitted for log in arrived]
         since_s = submitted[0][1]
         began_s = time.perf_counter()
-        tasks = [(log, log.begin_sync()) for log in logs]
-        try:
-            results = self._sync_all(tasks)
-        except Exception as error:  # noqa: BLE001 - else all would wait for ever, and nobody know
-            _log.exception("a round of syncs broke off")
-            results = [(log, job, OSError(f"the sync broke off: {error}")) for log, job in tasks]
+        results = self._sync_all(logs)
         sync_s = time.perf_counter() - began_s
         if not self._loop.is_closed():
             over = partial(self._over, len(submitted), results, since_s, sync_s)
@@ -153,7 +148,16 @@ class Flusher:
         self._pacing.round_over(sync_s, was_alone=was_alone)
         self._tell(results, since_s, sync_s)
 
-    def _sync_all(self, tasks: "list[_Task]") -> "list[_Result]":
+    def _sync_all(self, logs: list[Syncable]) -> "list[_Result]":
+        """One round, in whichever thread."""
+        tasks = [(log, log.begin_sync()) for log in logs]
+        try:
+            return self._sync_tasks(tasks)
+        except Exception as error:  # noqa: BLE001 - else all would wait for ever, and nobody know
+            _log.exception("a round of syncs broke off")
+            return [(log, job, OSError(f"the sync broke off: {error}")) for log, job in tasks]
+
+    def _sync_tasks(self, tasks: "list[_Task]") -> "list[_Result]":
         if len(tasks) > 1 and self._volume.is_worth_syncing(len(tasks)):
             try:
                 self._volume.sync()

@@ -6,13 +6,13 @@ lie, through ctypes, at 25 GB/s. Where that function cannot be found the copies 
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Final
 
 import google_crc32c
 
-__all__ = ["crc32c"]
+__all__ = ["crc32c", "crc32c_of"]
 
 _PIECE_BYTES: Final = 128 * 1024
 _IN_PLACE_BYTES_MIN: Final = 16 * 1024
@@ -30,6 +30,14 @@ def crc32c(view: memoryview) -> int:
     if _in_place is not None and not view.readonly:
         return _in_place(0, ctypes.byref(ctypes.c_char.from_buffer(view)), size)
     return _by_pieces(view)
+
+
+def crc32c_of(pieces: Iterable[bytes]) -> int:
+    """The checksum of all `pieces` together."""
+    crc = 0
+    for piece in pieces:
+        crc = _extend(crc, piece)
+    return crc
 
 
 def _by_pieces(view: memoryview) -> int:

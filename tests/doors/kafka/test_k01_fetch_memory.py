@@ -180,6 +180,20 @@ def test_a_connection_that_remembers_is_answered_as_one_that_does_not(
     assert run(tmp_path, body) > STEPS // 10
 
 
+def test_nothing_is_remembered_of_a_fetch_that_was_refused(tmp_path: Path) -> None:
+    """A hundred thousand partitions a connection would be, and none of them in the room."""
+
+    async def body(broker: Broker) -> None:
+        fetches = Fetches(broker, Room(0))
+        wants = [FetchPartition(partition=index) for index in range(100)]
+        topics = [FetchTopic(topic="one", partitions=wants)]
+        request = FetchRequest(session_id=5, session_epoch=1, topics=topics)
+        await answer(fetches, request, 11)
+        assert not fetches._known
+
+    run(tmp_path, body)
+
+
 def test_a_parked_fetch_wakes_for_any_of_its_partitions_and_for_those_only(tmp_path: Path) -> None:
     async def body(broker: Broker) -> None:
         await broker.topics.create("one", 3)

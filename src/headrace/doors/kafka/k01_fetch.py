@@ -73,6 +73,7 @@ class Fetches:
     async def serve(self, request: FetchRequest, head: RequestHead) -> list[bytes | Slice]:
         """The response frame in parts; slices in it are hot and must be released by the sender."""
         if request.session_id != 0 and request.session_epoch > 0:
+            self.forget()  # what it asks for is not counted in the room
             code = ErrorCode.FETCH_SESSION_ID_NOT_FOUND
             self._broker.stats.errors[ApiKey.FETCH, code] += 1
             return list(
