@@ -1,12 +1,16 @@
 """How a supervisor keeps its workers, told with children that are none."""
 
 import asyncio
+import gc
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.server.config import ServerConfig
 from headrace.server.workers import supervisor as module
+from headrace.server.workers.child import Child
 from headrace.server.workers.part import WorkerPart
 from headrace.server.workers.supervisor import CannotServe, Supervisor
 
@@ -39,6 +43,7 @@ class FakeChild:
         return cls(plan)
 
     async def is_ready(self) -> bool:
+        await asyncio.sleep(0.001)
         return self._serves
 
     async def ended(self) -> int:
@@ -112,11 +117,31 @@ def test_nobody_is_called_ready_when_one_did_not_start(run: Any) -> None:
         run([None, 1])
 
 
-def test_a_signal_before_all_are_ready_ends_it_without_a_word(run: Any) -> None:
+def test_a_signal_before_all_are_ready_ends_it_without_a_word(
+    run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     async def body(stopping: asyncio.Event) -> None:
         stopping.set()
 
     assert run([], body) == (True, [])
+    gc.collect()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_what_lies_in_the_working_directory_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('not the one that was meant')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+
+    async def start() -> int:
+        config = ServerConfig(data_dir=str(tmp_path / "json.py"))
+        part = WorkerPart(0, 2, config, (), str(tmp_path), str(tmp_path), 0, 1, 2, -1, -1)
+        return await (await Child.start(part)).ended()
+
+    assert asyncio.run(start()) == 1
+    assert "worker 0: the data directory" in capfd.readouterr().err
 
 
 def test_a_worker_that_starts_while_all_are_told_to_stop_is_stopped_too(run: Any) -> None:

@@ -4,6 +4,7 @@ What must not enter: what follows from its end (`supervisor`).
 """
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -23,15 +24,17 @@ class Child:
 
     @classmethod
     async def start(cls, part: WorkerPart) -> Self:
-        """A process of its own group: what a terminal's keys send is for the supervisor alone.
+        """A process of its own group: what a terminal's keys send is for the supervisor alone. It
+        finds modules where this one does; what lies in the working directory is not for it to run.
         Raises OSError."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "headrace.server.workers.main"),
+            *(sys.executable, "-P", "-m", "headrace.server.workers.main"),
             f"{part.index + 1}/{part.count}",  # for people who look at processes
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             pass_fds=part.descriptors,
             process_group=0,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert process.stdin is not None  # noqa: S101 - it was asked for
         process.stdin.write(part.encode())

@@ -143,7 +143,7 @@ class Supervisor:
         if not self._stopping.is_set():
             return working.result()
         working.cancel()
-        await asyncio.wait([working])
+        await asyncio.gather(working, return_exceptions=True)  # or asyncio tells of what it raised
         return None
 
 
