@@ -62,6 +62,29 @@ def test_a_directory_that_cannot_be_opened_is_synced_later(lab, monkeypatch, cap
     assert caplog.text.count("acknowledgements wait") == LOGS
 
 
+def test_a_log_that_is_closed_meanwhile_is_synced_before_it_ends(lab, monkeypatch):
+    monkeypatch.setattr(syncing, "AGAIN_S", 0.02)
+    real = disk.fsync_directory
+    refused = 0
+
+    def fsync_directory(path: str) -> None:
+        nonlocal refused
+        refused += 1
+        if refused <= 3:
+            none_left()
+        real(path)
+
+    async def main() -> Any:
+        store = lab.store()
+        log = await store.open_log(lab.topic, 0, lab.config)
+        monkeypatch.setattr(disk, "fsync_directory", fsync_directory)
+        waiting = lab.put_soon(log, lab.batch())
+        await asyncio.wait_for(store.close(), 5)
+        return await waiting
+
+    assert isinstance(asyncio.run(main()), Appended)
+
+
 def test_a_mistake_in_a_round_is_told_to_all_who_wait(lab, monkeypatch, caplog):
     def mistake() -> bool:
         raise ZeroDivisionError("of ours")

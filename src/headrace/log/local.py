@@ -340,6 +340,10 @@ class LocalLog:
             done(RequestError(in_doubt if appended.base_offset >= 0 else code, reason))
         self._tell_watchers()
 
+    def is_usable(self) -> bool:
+        """Neither closed nor offline."""
+        return self._refusal is None
+
     def check(self) -> None:
         """Raises RequestError when the log cannot be used."""
         if self._refusal is not None:

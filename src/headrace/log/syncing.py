@@ -167,7 +167,7 @@ class Syncing:
         self._log.resources.loop.call_later(AGAIN_S, self._queue_again)
 
     def _queue_again(self) -> None:
-        if not (self._log.failed or self._log.is_closing):
+        if self._log.is_usable():  # a log that is closing waits for this round
             self.queue()
 
     def _fail(self, error: OSError) -> None:
