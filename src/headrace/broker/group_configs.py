@@ -9,6 +9,7 @@ What must not enter: which configurations there are (`group_config_table`), what
 them (`group_coordinator`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -52,6 +53,8 @@ class GroupConfigs:
         }
         self._spent: dict[str, int] = {}
         """By group id, the RESET_UNTIL_MS that was made use of."""
+        self._altering: Counter[str] = Counter()
+        """Groups of which the catalog does not have what is here yet."""
         self._watchers: list[Callable[[str], None]] = []
 
     @classmethod
@@ -147,22 +150,28 @@ class GroupConfigs:
         self.check(group_id, values, in_use=in_use)
         # At once: a group that comes while this is written shall find it.
         self._set(group_id, values)
+        self._altering[group_id] += 1
         try:
             await self._rows.replace(group_id, values, before=before)
         except (RequestError, Outdated) as error:
             if self._texts.get(group_id, {}) == values:
                 self._set(group_id, before)
-            if isinstance(error, Outdated):
-                raise RequestError(
-                    ErrorCode.KAFKA_STORAGE_ERROR,
-                    f"group {group_id!r} is just being configured by another worker, try again",
-                ) from error
-            raise
+            if not isinstance(error, Outdated):
+                raise
+        else:
+            return
+        finally:
+            self._altering -= Counter([group_id])
+        await self.reload()  # a notice that came meanwhile passed over this group
+        raise RequestError(
+            ErrorCode.KAFKA_STORAGE_ERROR,
+            f"group {group_id!r} is just being configured by another worker, try again",
+        )
 
     async def reload(self) -> None:
         """Take up what other workers changed. Raises RequestError."""
         found = await self._rows.load_all()
-        for group_id in found.keys() | self._texts.keys():
+        for group_id in (found.keys() | self._texts.keys()) - self._altering.keys():
             if found.get(group_id, {}) != self._texts.get(group_id, {}):
                 self._set(group_id, found.get(group_id, {}))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.broker.admin_configs import Resource, replace_configs
+from headrace.broker.broker import Broker
 from headrace.broker.cluster.refresh import Refresh
 from headrace.groups.requests import Commit, OffsetToCommit
 from headrace.wire.errors import ErrorCode, RequestError
@@ -198,3 +199,26 @@ def until_holds() -> Callable[[Callable[[], Any]], Awaitable[None]]:
                 await asyncio.sleep(0.001)
 
     return wait
+
+
+def test_a_round_does_not_take_back_what_is_being_set_for_a_group(
+    with_workers: WithWorkers,
+) -> None:
+    async def set_for(broker: Broker, group_id: str, timeout_ms: str) -> None:
+        values = {"consumer.session.timeout.ms": timeout_ms}
+        await broker.group_configs.alter(group_id, lambda _: values, in_use=False)
+
+    async def body(workers: Workers) -> None:
+        one, two, _ = workers.all
+        for timeout_ms in ("46000", "47000"):
+            reloading = asyncio.create_task(one.group_configs.reload())
+            await asyncio.sleep(0)  # it asks the catalog
+            await set_for(one, "g", timeout_ms)
+            await reloading
+            seen = one.group_configs.integer("g", "consumer.session.timeout.ms")
+            assert seen == int(timeout_ms)
+        with pytest.raises(RequestError):  # it has not heard yet, and looks now
+            await set_for(two, "g", "48000")
+        await set_for(two, "g", "48000")
+
+    with_workers(body)
