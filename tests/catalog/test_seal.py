@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
+from headrace.catalog.seal import LOG_BYTES_MAX
 from headrace.catalog.wal import damage_in
 
 COMMITS = 5
@@ -227,6 +229,26 @@ def test_what_a_killed_process_had_not_synced_is_synced_before_it_is_used(
     monkeypatch.setattr("headrace.catalog.seal.os.fsync", watched)
     opened(directory)
     assert log.st_ino in synced
+
+
+def test_of_a_long_write_ahead_log_only_the_beginning_is_gone_through(tmp_path: Path) -> None:
+    """It grows as long as another program holds an old state of the catalog."""
+    directory = filled(tmp_path, killed=True)
+    path = directory / "catalog.db-wal"
+    log, shared_map = path.read_bytes(), (directory / "catalog.db-shm").read_bytes()
+    cut = log[: 32 + 3 * PAGE]
+    assert damage_in(cut, shared_map) is not None
+    assert damage_in(cut, shared_map, is_cut=True) is None
+    flipped = bytearray(cut)
+    flipped[-1] ^= 1
+    assert damage_in(bytes(flipped), shared_map, is_cut=True) is not None
+    os.truncate(path, 4 * LOG_BYTES_MAX)
+    tracemalloc.start()
+    try:
+        assert len(opened(directory)) == 20
+        assert tracemalloc.get_traced_memory()[1] < 2 * LOG_BYTES_MAX
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_killed_catalog_with_a_damaged_log_is_refused_by_name(tmp_path: Path) -> None:

@@ -26,7 +26,11 @@ from typing import Final
 from headrace.catalog.wal import damage_in
 from headrace.wire.crc import crc32c, crc32c_of
 
-__all__ = ["Seal"]
+__all__ = ["LOG_BYTES_MAX", "Seal"]
+
+LOG_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of the write-ahead log so much is gone through, in two seconds. It has 4 MiB, and more only if
+another program held an old state of the catalog; SQLite looks at the rest of it by itself."""
 
 _SEAL: Final = struct.Struct("<4sqII")
 _MAGIC: Final = b"HRSL"
@@ -71,7 +75,9 @@ class Seal:
         """Write down how the catalog was left, if nobody else has it open and all of it is in the
         one file. Raises OSError."""
         try:
-            if not _lock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB) or _content(f"{self._path}-wal"):
+            if not _lock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return
+            if _content(f"{self._path}-wal", 1):
                 return
             size, content = _sum(self._path)
             body = _SEAL.pack(_MAGIC, size, content, 0)[:_SUMMED_BYTES]
@@ -96,10 +102,11 @@ def _lock(fd: int, how: int) -> bool:
 
 
 def _damage(path: str, fd: int) -> str | None:
-    log = _content(f"{path}-wal")
+    log = _content(f"{path}-wal", LOG_BYTES_MAX)
     if log:
         _sync(f"{path}-wal")
-        why = damage_in(log, _content(f"{path}-shm", _MAP_BYTES))
+        shared_map = _content(f"{path}-shm", _MAP_BYTES)
+        why = damage_in(log, shared_map, is_cut=len(log) == LOG_BYTES_MAX)
         return why and (
             f"its write-ahead log {path}-wal is damaged: {why}; put back a copy of both, or remove "
             "that file to go on without the changes in it"
@@ -138,8 +145,8 @@ def _sum(path: str) -> tuple[int, int]:
         return file.tell(), content
 
 
-def _content(path: str, size_bytes: int = -1) -> bytes:
-    """Raises OSError; a file that is not there is empty."""
+def _content(path: str, size_bytes: int) -> bytes:
+    """So many bytes of it, or all. Raises OSError; a file that is not there is empty."""
     try:
         with open(path, "rb") as file:
             return file.read(size_bytes)

@@ -51,9 +51,10 @@ class _Frame(NamedTuple):
     """Of everything up to the end of this frame."""
 
 
-def damage_in(log: bytes, shared_map: bytes) -> str | None:
+def damage_in(log: bytes, shared_map: bytes, *, is_cut: bool = False) -> str | None:
     """Why the write-ahead log `log` must not be used; None if it is whole, or torn by a crash.
-    `shared_map` is what is left of the `-shm` file."""
+    `shared_map` is what is left of the `-shm` file. `is_cut`: there is more of the log than this.
+    """
     if len(log) < _HEADER.size:
         return None
     magic, version, page_bytes, _, *salts, sum_1, sum_2 = _HEADER.unpack_from(log)
@@ -73,6 +74,8 @@ def damage_in(log: bytes, shared_map: bytes) -> str | None:
             break
         valid += 1
     synced = _frames_in_map(shared_map, salt)
+    if is_cut:
+        synced = min(synced, len(frames))
     if valid < synced:
         return f"frame {valid + 1} is bad, and {synced} were synced"
     for at, (before, frame) in enumerate(pairwise(frames[valid:]), start=valid + 1):
