@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,28 @@ def test_what_lies_in_the_working_directory_is_not_run(
 
     assert asyncio.run(start()) == 1
     assert "worker 0: the data directory" in capfd.readouterr().err
+
+
+def test_the_status_of_one_that_ends_while_it_is_told_to_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = threading.Event()
+    wait = os.waitpid
+
+    def wait_late(pid: int, options: int) -> tuple[int, int]:
+        if threading.current_thread() is not threading.main_thread():
+            told.wait(10)
+        return wait(pid, options)
+
+    async def stop() -> int:
+        monkeypatch.setattr(os, "waitpid", wait_late)
+        process = await asyncio.create_subprocess_exec("true")
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        Child(process).stop()
+        told.set()
+        return await Child(process).ended()
+
+    assert asyncio.run(stop()) == 0
 
 
 def test_a_worker_that_starts_while_all_are_told_to_stop_is_stopped_too(run: Any) -> None:

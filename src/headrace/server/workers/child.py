@@ -53,5 +53,8 @@ class Child:
 
     def stop(self) -> None:
         """Ask it to finish what it does, and end."""
-        with suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGTERM)
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                # Not with the process's own method: that looks whether it has ended, and who looks
+                # first is the only one who is told its status.
+                os.kill(self.pid, signal.SIGTERM)
