@@ -161,6 +161,45 @@ def test_a_page_the_power_cut_lost_takes_what_follows_with_it(lab, tmp_path):
             recovered(path.parent, Mark(0, len(whole)))
 
 
+def in_segments(lab, path: Path) -> Path:
+    """A killed partition of several segments, of which no checkpoint has been written."""
+    image = crashed(lab, path, segment_bytes=900).partition_path
+    (image / "checkpoint").unlink()
+    return image
+
+
+def segments_of(image: Path) -> list[Path]:
+    return sorted(image.glob("*.log"))
+
+
+@pytest.mark.parametrize("lost", ["size", "sectors"])
+def test_the_lost_end_of_a_segment_takes_later_segments_with_it(lab, tmp_path, lost):
+    image = in_segments(lab, tmp_path / "image")
+    first, *later = segments_of(image)
+    whole = first.read_bytes()
+    assert later
+    for sector in range(0, len(whole), 512):
+        torn = tmp_path / f"torn-{sector}"
+        shutil.copytree(image, torn)
+        kept = whole[:sector]
+        (torn / first.name).write_bytes(kept if lost == "size" else kept.ljust(len(whole), b"\0"))
+        log = recovered(torn)
+        assert log.segments[-1].end_offset == 2 * (sum(at <= sector for at in borders(whole)) - 1)
+        assert [path.name for path in segments_of(torn)] == [first.name]
+
+
+def test_a_flipped_bit_in_the_last_batch_of_a_segment_before_others_is_refused(lab, tmp_path):
+    first, *later = segments_of(in_segments(lab, tmp_path / "image"))
+    whole = first.read_bytes()
+    assert later
+    assert len(whole) % 512
+    start = borders(whole)[-2]
+    for at in range(start, len(whole)):
+        flip(first, whole, at)
+        with pytest.raises(CorruptLogError, match=f"position {start} "):
+            recovered(first.parent)
+
+
 def test_batches_inside_the_records_of_a_torn_batch_are_not_taken_for_damage(lab, tmp_path):
     inner = b"".join(bytes(lab.batch(b"inner", base_offset=100 + at)) for at in range(20))
 

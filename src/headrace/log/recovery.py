@@ -35,7 +35,14 @@ from headrace.log.contract import CorruptLogError
 from headrace.log.indexing import load_index
 from headrace.log.marks import Mark
 from headrace.log.producers import ProducerTable
-from headrace.log.scanning import Scan, find_batch, has_lost_sector, scan, stray_offset
+from headrace.log.scanning import (
+    Scan,
+    ends_early,
+    find_batch,
+    has_lost_sector,
+    scan,
+    stray_offset,
+)
 from headrace.log.segment import DELETED_LOG_SUFFIX, LOG_SUFFIX, Placed, Segment, reader_of
 from headrace.log.swap import CLEANED_SUFFIX, finish_interrupted
 from headrace.wire.batch import ATTRIBUTE_CONTROL, BatchHeader
@@ -277,6 +284,8 @@ class _Tail:
             return f"it is the place of another batch, with offset {stray}"
         if beyond is not None:
             return f"a valid batch follows at position {beyond}"
+        if ends_early(fd, position, size, segment.end_offset):
+            return None
         return self._valid_start(following)
 
     def _valid_start(self, following: list[Segment]) -> str | None:

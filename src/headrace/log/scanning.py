@@ -20,6 +20,7 @@ from headrace.wire.crc import crc32c
 
 __all__ = [
     "Scan",
+    "ends_early",
     "find_batch",
     "find_chain",
     "has_lost_sector",
@@ -34,6 +35,8 @@ BATCH_BYTES_MAX: Final = 256 * 1024 * 1024
 """More than a request may hold, so it is a damaged length."""
 SECTOR_BYTES: Final = 512
 """The least that a disk writes whole, and that a power cut can lose."""
+LAST_SECTOR_BYTES_MIN: Final = 16
+"""Of a sector that the file does not fill: fewer zeros are no sign that it was lost."""
 SEARCH_BYTES_MAX: Final = 256 * 1024 * 1024
 """How far behind a bad batch a valid one is looked for."""
 
@@ -216,7 +219,8 @@ def has_lost_sector(fd: int, position: int, end: int, offset: int) -> bool:
     """Whether a sector of [position, end), where a batch of base offset `offset` should start, was
     never written: it reads as zeros. Of the first sector only the rest counts, since what is
     before `position` may have been written earlier; the last one counts whole, since the valid
-    batch at `end` may begin with zeros."""
+    batch at `end` may begin with zeros, or as much of it as the file has, if that is not little:
+    a batch may well end with a few zeros."""
     first = -(-position // SECTOR_BYTES) * SECTOR_BYTES
     head = disk.read(fd, min(first, end) - position, position)
     if not any(head) and (len(head) > _OFFSET_BYTES or any(_offset_bytes(offset)[: len(head)])):
@@ -228,7 +232,25 @@ def has_lost_sector(fd: int, position: int, end: int, offset: int) -> bool:
         for at in range(0, len(piece) - SECTOR_BYTES + 1, SECTOR_BYTES):
             if piece[at] == 0 and piece.startswith(zeros, at):
                 return True
+        last = piece[len(piece) // SECTOR_BYTES * SECTOR_BYTES :]  # the file ends in this sector
+        are_all_zeros = bool(last) and len(piece) == len(last) and not any(head)
+        if not any(last) and (len(last) >= LAST_SECTOR_BYTES_MIN or are_all_zeros):
+            return True
     return False
+
+
+def ends_early(fd: int, position: int, size: int, offset: int) -> bool:
+    """Whether the file of `size` bytes ends amid the batch of base offset `offset` at `position`,
+    as it does when the power went before the file's last size was down. A batch that only says so,
+    since its length has changed, does not end with a sector."""
+    head = disk.read(fd, min(HEADER_BYTES, size - position), position)
+    if not head or not _offset_bytes(offset).startswith(head[:_OFFSET_BYTES]):
+        return False
+    if len(head) < HEADER_BYTES:
+        return True
+    header = peek(head)
+    is_cut = header.magic == 2 and header.size_bytes > size - position
+    return is_cut and size % SECTOR_BYTES == 0
 
 
 def _offset_bytes(offset: int) -> bytes:
