@@ -36,6 +36,8 @@ class Client:
     library: str
     options: Mapping[str, Any] = field(default_factory=dict)
     is_share: bool = False
+    keeps_positions: bool = False
+    """See `judge.GroupHistory`."""
     partner: "Client | None" = None
     """Another client, whose members live in the same group, in every second process."""
 
@@ -85,7 +87,7 @@ CLIENTS = {
         Client("confluent-cooperative", "confluent", _COOPERATIVE),
         _CONSUMER,
         Client("aiokafka", "aiokafka"),
-        Client("kafka-python", "kafka-python"),
+        Client("kafka-python", "kafka-python", keeps_positions=True),
         _PLATFORMATIC,
         # Members of both protocols in one group, which changes from one to the other and back. Not
         # sticky ones: what they add to assignments would be lost, so Kafka refuses the change.

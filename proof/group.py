@@ -126,6 +126,7 @@ class Group:
             settled,
             self.client.is_share,
             outages,
+            self.client.keeps_positions,
         )
 
     def _new_host(self, number: int) -> Host:

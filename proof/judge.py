@@ -69,6 +69,9 @@ class GroupHistory:
     is_share: bool = False
     outages: Sequence[tuple[float, float]] = ()
     """When there was no broker: from, until."""
+    keeps_positions: bool = False
+    """Its client goes on where it was with a partition that it gets back, if it has not heard that
+    another member had it meanwhile; be that a place which it had committed itself."""
 
 
 @dataclass
@@ -121,7 +124,7 @@ def judge(log: Log, history: GroupHistory) -> Verdict:
         commits = sorted(_commits(history.events))
         problems += _some(_lost(log, runs))
         problems += _some(_disordered(runs))
-        remembered = _from_memory(runs, commits)
+        remembered = _from_memory(runs, commits, own=history.keeps_positions)
         problems += _some(_below_committed(_without(runs, remembered), commits))
         problems += _some(_back(commits, remembered))
         client_faults = _some(_below_committed(remembered, commits))
@@ -290,10 +293,12 @@ def _below_committed(runs: Iterable[Run], commits: Sequence[_Commit]) -> Iterabl
             )
 
 
-def _from_memory(runs: Iterable[Run], commits: Iterable[_Commit]) -> list[Run]:
+def _from_memory(runs: Iterable[Run], commits: Iterable[_Commit], *, own: bool) -> list[Run]:
     """Runs that begin where the same member's last run on the partition ended, at an offset that
-    nobody committed."""
-    committed = {(commit.partition, commit.offset) for commit in commits}
+    nobody committed, or nobody but itself if its `own` commits may pass."""
+    committers = defaultdict[tuple[int, int], set[str]](set)
+    for commit in commits:
+        committers[commit.partition, commit.offset].add(commit.member)
     ends: dict[tuple[str, int], int] = {}
     found = []
     for run in runs:
@@ -301,7 +306,7 @@ def _from_memory(runs: Iterable[Run], commits: Iterable[_Commit]) -> list[Run]:
             continue
         first = run.reads[0][1]
         if first == ends.get((run.member, run.partition)) and (
-            (run.partition, first) not in committed
+            committers[run.partition, first] <= ({run.member} if own else set())
         ):
             found.append(run)
         _, last, values = run.reads[-1]

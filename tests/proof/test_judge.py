@@ -144,6 +144,11 @@ def test_a_client_that_goes_on_from_memory_is_told_from_a_broker_that_forgets():
         "partition 0: a committed 5 after b had committed 6",
     ]
     assert found.client_faults == []
+    known = verdict(*history(stop=4), killed={"b": 103.5}, settled=104, keeps_positions=True)
+    assert known.problems == []
+    assert known.client_faults == [
+        "a began at offset 4 of partition 0, 6 was committed by b before"
+    ]
 
 
 def test_a_member_that_does_not_stop_and_one_that_stands_still_are_found():
