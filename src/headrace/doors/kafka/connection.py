@@ -176,7 +176,10 @@ class Connection:
                 self._stats.answered(ApiKey.PRODUCE, took_s, self._answered_at_once)
                 self._answered_at_once = 0
         was_full = not self._outbox.has_room()
-        self.flush()
+        if self._listener.crowd.answers_wait(self.id):
+            self._listener.flush_soon(self)
+        else:
+            self.flush()
         if self.is_closed:
             return
         if inbox.space():

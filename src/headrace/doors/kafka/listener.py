@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from headrace.broker.fetching import Room
 from headrace.doors.kafka.connection import Connection
+from headrace.doors.kafka.crowd import Crowd
 from headrace.doors.kafka.inbox import BufferPool
 from headrace.doors.kafka.registry import apis
 from headrace.doors.kafka.slices import CopySlice
@@ -67,6 +68,7 @@ class Listener:
         self.connections: set[Connection] = set()
         self._sockets: list[socket.socket] = []
         self._to_flush: list[Connection] = []
+        self.crowd = Crowd()
         self._next_id = 1
         self._cannot_accept = False
         """The last attempt failed, and has been logged."""
@@ -160,6 +162,7 @@ class Listener:
 
     def _flush(self) -> None:
         ready, self._to_flush = self._to_flush, []
+        self.crowd.left_together(len(ready))
         for connection in ready:
             connection.flush()
             connection.go_on()
