@@ -76,6 +76,43 @@ def test_a_start_writes_to_the_catalog_what_a_crash_left_behind(run: Any) -> Non
     assert run(second) == 5
 
 
+class Unsure:
+    """A log of which nobody hears what became of the appends: they are written."""
+
+    def __init__(self, log: Any) -> None:
+        self.log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.log, name)
+
+    def append(self, batch: memoryview, acks: int, done: Any) -> None:
+        lost = RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "written or not")
+        self.log.append(batch, acks, lambda _: done(lost))
+
+
+def test_what_may_have_been_written_or_not_is_looked_up_in_the_log(run: Any) -> None:
+    async def body(place: Any) -> None:
+        stream, _ = await place.create()
+        partition = stream.lane.partition
+        stream.append([b"0"])
+        await stream.drain()
+        log, partition.log = partition.log, Unsure(partition.log)
+        stream.append([b"1"])
+        await stream.settled()
+        assert stream.refusal is not None
+        partition.log = log
+        stream.close()
+        while place.streams._saving:
+            await asyncio.sleep(0)
+        resumed, _ = await place.resume(stream.id)
+        assert resumed.next_offset == 2
+        resumed.append([b"2"])
+        await resumed.drain()
+        assert await place.values() == [b"0", b"1", b"2"]
+
+    run(body)
+
+
 def test_who_resumes_a_stream_takes_it_over(run: Any) -> None:
     async def body(place: Any) -> None:
         old, old_door = await place.create()

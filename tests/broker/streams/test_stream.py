@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from headrace.broker.streams import contract, decisions
+from headrace.log.contract import Appended
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.records import Record
 
@@ -186,6 +188,25 @@ def test_a_log_that_fails_ends_the_stream_and_acknowledges_nothing_more(run: Any
             await stream.drain()
         stream.close()
         assert (door.acks, place.streams.flow.in_flight_bytes) == ([], 0)
+
+    run(body)
+
+
+def test_what_was_refused_is_not_durable_when_what_came_before_it_is(run: Any) -> None:
+    async def body(place: Any) -> None:
+        stream, door = await place.open()
+        outcomes: list[Any] = []
+        held = SimpleNamespace(append=lambda _batch, _acks, done: outcomes.append(done))
+        log, stream.lane.partition.log = stream.lane.partition.log, held
+        stream.append([b"a", b"b"])
+        stream.append([b"c"])
+        outcomes[1](RequestError(ErrorCode.NOT_LEADER_OR_FOLLOWER, "another worker's"))
+        outcomes[0](Appended(0, 1, 0, 0, False))
+        assert stream.durable_messages == 2
+        with pytest.raises(RequestError):
+            await stream.drain()
+        stream.lane.partition.log = log
+        assert len(door.failures) == 1
 
     run(body)
 

@@ -90,7 +90,7 @@ class PersistentStreams:
         if not partition.is_mine:  # what became of the last ones need not be known here
             return await self._position(partition, row)
         partition.log.offsets()
-        return Position(live.durable_messages, live.next_sequence)
+        return Position(live.durable_messages, live.durable_sequence)
 
     async def _position(self, partition: Partition, row: PersistentStreamRow) -> Position:
         """As the partition's log has it, whichever worker that is of. Raises RequestError."""
@@ -163,7 +163,7 @@ class PersistentStreams:
         if not streams:
             return
         positions = [
-            (stream.id, stream.durable_messages, stream.next_sequence) for stream in streams
+            (stream.id, stream.durable_messages, stream.durable_sequence) for stream in streams
         ]
         await self._rows.save(positions)
         for stream_id, offset, _ in positions:

@@ -77,6 +77,9 @@ class IngestStream:
         self.next_sequence = position.next_sequence
         self.durable_messages = position.next_offset
         """As many, from offset 0 on, are durable; the last committed offset is one less."""
+        self.durable_sequence = position.next_sequence
+        """What follows the last record of those. What became of a batch that failed nobody knows:
+        it counts as `next_sequence`, not here."""
         self.records = 0
         self.bytes = 0
         self.in_flight_bytes = 0
@@ -248,9 +251,9 @@ class IngestStream:
         self.in_flight_bytes += size
         self.lane.in_flight_bytes += size
         self._flow.began(size)
-        done = partial(self._written, messages, size, time.monotonic())
         before = self.next_sequence, self.next_offset
         self.next_sequence = (self.next_sequence + records) & _SEQUENCE_MASK
+        done = partial(self._written, messages, self.next_sequence, size, time.monotonic())
         self.next_offset = messages
         self.records += records
         self.bytes += size
@@ -274,14 +277,22 @@ class IngestStream:
             self._durable(messages)
 
     def _written(
-        self, messages: int, size: int, began_s: float, outcome: Appended | RequestError
+        self,
+        messages: int,
+        sequence: int,
+        size: int,
+        began_s: float,
+        outcome: Appended | RequestError,
     ) -> None:
         self._ended(size)
         if isinstance(outcome, RequestError):
             self.fail(outcome)
             return
         self._flow.ack_latency.observe(time.monotonic() - began_s)
-        self._durable(messages if self.in_flight_bytes else max(messages, self.next_offset))
+        self.durable_sequence = sequence
+        if not self.in_flight_bytes and self.refusal is None:
+            messages = max(messages, self.next_offset)
+        self._durable(messages)
         self._settle()
 
     def _durable(self, messages: int) -> None:
