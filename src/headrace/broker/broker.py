@@ -288,6 +288,7 @@ class Broker:
             answering = Answering(broker, options.links_dir)
             parts.add("the answers to other workers", answering.close)
             parts.add("what is on its way to other workers", links.settle)
+            parts.add("dead letters for other workers", broker.share.postpone_burials)
             parts.add("questions to other workers", broker.entries.close)
             await answering.open()
         return broker

@@ -1,5 +1,6 @@
 """A share group whose members, partitions and worker are three processes' is still one group."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from headrace.broker.cluster.peers import Change
+from headrace.broker.group_config_table import DEAD_LETTER_TOPIC
 from headrace.broker.group_requests import ShareHeartbeat
 from headrace.broker.share import elsewhere
 from headrace.doors.kafka import (
@@ -39,7 +41,8 @@ from headrace.wire.messages.k92_delete_share_group_offsets import (
     DeleteShareGroupOffsetsRequestTopic,
 )
 
-ACCEPT = 1
+ACCEPT, REJECT = 1, 3
+ALLOWED = "errors.deadletterqueue.group.enable"
 
 
 class Shared:
@@ -81,11 +84,13 @@ class Shared:
     async def leave(self) -> None:
         assert await self.heartbeat(-1) == 0
 
-    async def fetch(self, partition: int, accepted: tuple[int, int] | None = None) -> Any:
+    async def fetch(
+        self, partition: int, accepted: tuple[int, int] | None = None, type_: int = ACCEPT
+    ) -> Any:
         """The answer of the partition's worker."""
         epoch = self.epochs.get(partition, 0)
         self.epochs[partition] = epoch + 1
-        batches = [AcknowledgementBatch(*accepted, [ACCEPT])] if accepted else []
+        batches = [AcknowledgementBatch(*accepted, [type_])] if accepted else []
         request = ShareFetchRequest(
             self.group,
             self.member,
@@ -158,6 +163,39 @@ def test_what_was_accepted_stays_so_over_a_workers_death(shared: Any) -> None:
         one.workers.all[index] = await one.workers.open(index)
         one.epochs.clear()
         assert await one.acquired(at) == [(4, 9)]
+
+    shared(body)
+
+
+def test_dead_letters_for_a_worker_that_stopped_first_are_written_later(shared: Any) -> None:
+    async def body(one: Shared) -> None:
+        all_ = one.workers.all
+        found: list[int] = []
+        while not found:  # which worker has which partition is the topics' ids to say
+            await one.home.topics.create("dlq.t", 3, {ALLOWED: "true"})
+            owner = one.workers.owner
+            found = [n for n in range(3) if owner("dlq.t", n) is not owner("t", n)]
+            if not found:
+                await one.home.topics.delete("dlq.t")
+        at = found[0]
+        await one.home.group_configs.alter(
+            one.group, lambda old: {**old, DEAD_LETTER_TOPIC: "dlq.t"}, in_use=False
+        )
+        await one.home.peers.tell(Change.GROUP_CONFIGS)
+        source = all_.index(one.workers.owner("t", at))
+        grave = all_.index(one.workers.owner("dlq.t", at))
+        assert await one.acquired(at) == [(0, 9)]
+        await all_[grave].close()
+        await one.fetch(at, (0, 9), REJECT)
+        await asyncio.sleep(0.01)  # they are on their way
+        await all_[source].close()
+        assert all_[source].dead_letters.counts.lost_of == {}
+        for index in {source, grave}:
+            all_[index] = await one.workers.open(index)
+        log = all_[grave].topics.partition("dlq.t", at).log
+        async with asyncio.timeout(10):
+            while log.offsets().high_watermark < 10:
+                await asyncio.sleep(0.01)
 
     shared(body)
 

@@ -95,6 +95,13 @@ class ShareGroups:
             if shared.automaton.condemned():
                 shared.bury_left_over()
 
+    async def postpone_burials(self) -> None:
+        """Before the broker closes, and while what is on its way to other workers is not given up,
+        which would count as a letter that cannot be written. Idempotent."""
+        self._alarm.close()
+        for shared in self._partitions.values():
+            await shared.postpone_burials()
+
     async def close(self) -> None:
         """Stop time and finish what is being written. Idempotent."""
         self._alarm.close()

@@ -94,11 +94,16 @@ class SharedPartition:
             self._writer.add_done_callback(note)
         return saved
 
-    async def settled(self) -> None:
-        """Until nothing is being written; dead letters wait for the next start."""
+    async def postpone_burials(self) -> None:
+        """Dead letters that are on their way wait for the next start, which may write them again.
+        Nothing else is to happen here."""
         for burial in self._burials:
             burial.cancel()
         await asyncio.gather(*self._burials, return_exceptions=True)
+
+    async def settled(self) -> None:
+        """Until nothing is being written; dead letters wait for the next start."""
+        await self.postpone_burials()
         if self._writer is not None:
             await self._writer
 
