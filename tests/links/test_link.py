@@ -358,3 +358,20 @@ def test_a_link_that_broke_with_its_greeting_is_not_up(path: str) -> None:
             assert await link.ask(ECHO, b"x", 5) == b"x"
 
     run(body)
+
+
+def test_a_link_does_not_give_up_whatever_goes_wrong(path: str) -> None:
+    async def body() -> None:
+        async with linked(path, Served()) as (link, _):
+            wrong = [ZeroDivisionError()]
+
+            def fail_once() -> None:
+                if wrong:
+                    raise wrong.pop()
+
+            link.when_up(fail_once)
+            link.reset("to begin")
+            await until(lambda: not wrong and link.is_up)
+            assert await link.ask(ECHO, b"x", 5) == b"x"
+
+    run(body)

@@ -141,14 +141,17 @@ class Link:
                 try:
                     lost = await self._connect()
                 except (OSError, TimeoutError, RequestError) as error:
-                    self._drop("not greeted")
                     log.debug("worker %d cannot be reached: %s", self.peer, error)
-                    await asyncio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, RECONNECT_S_MAX)
+                except Exception:  # whatever it is: a link that gives up is down for ever
+                    log.exception("linking to worker %d failed, trying on", self.peer)
+                else:
+                    pause_s = RECONNECT_S_MIN
+                    why = await lost
+                    log.debug("the link to worker %d is down: %s", self.peer, why)
                     continue
-                pause_s = RECONNECT_S_MIN
-                why = await lost
-                log.debug("the link to worker %d is down: %s", self.peer, why)
+                self._drop("not greeted")
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RECONNECT_S_MAX)
         finally:
             self._drop("the link is closed")
 
