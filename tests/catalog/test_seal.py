@@ -8,11 +8,13 @@ import sqlite3
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace.catalog import seal
 from headrace.catalog.catalog import Catalog
 from headrace.catalog.schema import CatalogError
 from headrace.catalog.seal import LOG_BYTES_MAX
@@ -216,19 +218,29 @@ def test_frames_that_were_rolled_back_are_no_damage(tmp_path: Path) -> None:
 def test_what_a_killed_process_had_not_synced_is_synced_before_it_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a client may be told of it, and a power cut takes it away."""
+    """Else a client may be told of it, and a power cut takes it away. And it is read from the disk:
+    after a sync that failed the page cache has what the disk has not."""
     directory = filled(tmp_path, killed=True)
-    log = os.stat(directory / "catalog.db-wal")
-    synced = []
-    fsync = os.fsync
+    path = directory / "catalog.db-wal"
+    called: list[tuple[str, int]] = []
 
-    def watched(fd: int) -> None:
-        synced.append(os.fstat(fd).st_ino)
-        fsync(fd)
+    def watch(module: Any, name: str, file_of: Callable[..., int]) -> None:
+        real = getattr(module, name)
 
-    monkeypatch.setattr("headrace.catalog.seal.os.fsync", watched)
+        def watched(*arguments: Any, **named: Any) -> Any:
+            called.append((name, file_of(*arguments)))
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(module, name, watched)
+
+    log = path.stat().st_ino
+    watch(os, "fsync", lambda fd: os.fstat(fd).st_ino)
+    watch(os, "posix_fadvise", lambda fd, *_: os.fstat(fd).st_ino)
+    watch(seal, "damage_in", lambda *_: log)
+    watch(sqlite3, "connect", lambda *_: log)
     opened(directory)
-    assert log.st_ino in synced
+    steps = [name for name, file in called if file == log]
+    assert steps[:4] == ["fsync", "posix_fadvise", "damage_in", "connect"]
 
 
 def test_of_a_long_write_ahead_log_only_the_beginning_is_gone_through(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ class Heard:
     def mark_synced(self, job: SyncJob) -> None:
         pass
 
+    def mark_failed(self, error: OSError) -> None:
+        pass
+
     def end_sync(self, job: Any, error: OSError | None) -> None:
         self.ends.append(job)
         if job == self._fails_at:
@@ -32,8 +35,13 @@ class Heard:
 class Breaks(Heard):
     """A log whose rounds break off where nobody expects it."""
 
+    is_marked_failed = False
+
     def mark_synced(self, job: SyncJob) -> None:
         raise ValueError("nobody expects this")
+
+    def mark_failed(self, error: OSError) -> None:
+        self.is_marked_failed = True
 
 
 def told_at_once(tmp_path: Path, rounds: list[list[tuple[Heard, object]]]) -> None:
@@ -89,3 +97,4 @@ def test_a_round_that_breaks_off_is_told_as_failed_whoever_did_it(
 
     asyncio.run(body())
     assert ["nobody expects this" in str(error) for error in errors] == [True]
+    assert log.is_marked_failed  # no later round moves its durable mark

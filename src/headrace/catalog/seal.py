@@ -102,9 +102,9 @@ def _lock(fd: int, how: int) -> bool:
 
 
 def _damage(path: str, fd: int) -> str | None:
-    log = _content(f"{path}-wal", LOG_BYTES_MAX)
-    if log:
-        _sync(f"{path}-wal")
+    if _content(f"{path}-wal", 1):
+        _settle(f"{path}-wal")
+        log = _content(f"{path}-wal", LOG_BYTES_MAX)
         shared_map = _content(f"{path}-shm", _MAP_BYTES)
         why = damage_in(log, shared_map, is_cut=len(log) == LOG_BYTES_MAX)
         return why and (
@@ -127,13 +127,15 @@ def _damage(path: str, fd: int) -> str | None:
     )
 
 
-def _sync(path: str) -> None:
+def _settle(path: str) -> None:
     """Make durable what a killed process had written and not synced: SQLite takes it for
-    committed, and what clients are told of it must not be gone after a power cut. Raises OSError.
-    """
+    committed, and what clients are told of it must not be gone after a power cut. And forget its
+    pages: where a sync has failed they hold what the disk does not. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(fd)
 

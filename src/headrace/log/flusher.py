@@ -155,7 +155,8 @@ class Flusher:
             return self._sync_tasks(tasks)
         except Exception as error:  # noqa: BLE001 - else all would wait for ever, and nobody know
             _log.exception("a round of syncs broke off")
-            return [(log, job, OSError(f"the sync broke off: {error}")) for log, job in tasks]
+            failure = OSError(f"the sync broke off: {error}")
+            return [_failed(log, job, failure) for log, job in tasks]
 
     def _sync_tasks(self, tasks: "list[_Task]") -> "list[_Result]":
         if len(tasks) > 1 and self._volume.is_worth_syncing(len(tasks)):
@@ -201,11 +202,15 @@ def _sync(log: Syncable, job: SyncJob) -> _Result:
     try:
         sync_job(job)
     except OSError as error:
-        log.mark_failed(error)
-        return log, job, error
+        return _failed(log, job, error)
     return _marked(log, job)
 
 
 def _marked(log: Syncable, job: SyncJob) -> _Result:
     log.mark_synced(job)
     return log, job, None
+
+
+def _failed(log: Syncable, job: SyncJob, error: OSError) -> _Result:
+    log.mark_failed(error)
+    return log, job, error
