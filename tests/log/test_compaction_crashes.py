@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.log import upkeep
 from headrace.log.contract import LogConfig
 from headrace.log.segment import SegmentFacts
 from headrace.log.swap import Journal, Swap, read_journal, write_journal
@@ -98,6 +99,37 @@ def test_a_disk_that_fails_costs_no_record(lab, disk, name, nth):
         await check(lab, log)
 
     lab.run(after)
+
+
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_a_result_that_was_deleted_before_its_swap_was_closed_is_not_missed(
+    lab, monkeypatch, is_durable
+):
+    """The disk was full when the swap was to be closed, so retention came first."""
+
+    async def full(log):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def scenario(log):
+        monkeypatch.setattr(upkeep, "save", full)
+        with pytest.raises(RequestError, match="No space"):
+            await log.clean(0, 1 << 20)
+        if is_durable:
+            await log.delete_before(BATCHES)
+
+    lab.run(scenario)
+    first = lab.segment_paths()[0]
+    assert (first.name == f"{0:020d}.log") != is_durable
+    if not is_durable:  # as it is left where not even the new start could be written
+        first.rename(first.with_suffix(".del"))
+    assert read_journal(str(lab.partition_path)).swap is not None
+
+    async def after(log):
+        assert log.offsets().start > 0
+        assert log.offsets().end == BATCHES
+
+    lab.run(after)
+    assert read_journal(str(lab.partition_path)).swap is None
 
 
 def test_a_full_disk_puts_compaction_off(lab, disk):

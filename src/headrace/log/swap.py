@@ -158,12 +158,23 @@ def finish_interrupted(directory: str, checkpoint: Checkpoint) -> Journal:
     journal = read_journal(directory)
     if journal.swap is None:
         return journal
-    replace_files(directory, journal.swap)
+    if not _is_deleted(directory, journal.swap, checkpoint):
+        replace_files(directory, journal.swap)
     list_result(checkpoint, journal.swap)
     write_durably(os.path.join(directory, CHECKPOINT_NAME), checkpoint.encode())
     journal = Journal(journal.clean_until)
     write_journal(directory, journal)
     return journal
+
+
+def _is_deleted(directory: str, swap: Swap, checkpoint: Checkpoint) -> bool:
+    """Whether the result took its place, and the log's start has moved past it since: on a full
+    disk that may come before steps 4 and 5."""
+    first = Segment(directory, swap.sources[0], 0)
+    if disk.is_there(first.path) or disk.is_there(cleaned_path(first)):
+        return False
+    is_listed = any(facts.base_offset == first.base_offset for facts in checkpoint.segments)
+    return not is_listed or disk.is_there(first.deleted_path)
 
 
 def list_result(checkpoint: Checkpoint, swap: Swap) -> None:
