@@ -36,13 +36,19 @@ __all__ = ["Answers", "Fetching", "Room"]
 PLACES_MAX: Final = 200_000
 """Of all clients of one door together, one kilobyte each. Who finds no room is served as well,
 and remembered for the length of a fetch."""
+WAITING_PLACES_MAX: Final = 200_000
+"""Of fetches that found no room and wait; one more waits CROWDED_WAIT_MS at most."""
+CROWDED_WAIT_MS: Final = 100
 
 
 class Room:
-    """Bounds what is remembered of all clients together."""
+    """Bounds what is remembered of all clients together, and what waits beside that."""
 
-    def __init__(self, places_max: int = PLACES_MAX) -> None:
+    def __init__(
+        self, places_max: int = PLACES_MAX, waiting_places_max: int = WAITING_PLACES_MAX
+    ) -> None:
         self.places_free = places_max
+        self.waiting_places_free = waiting_places_max
 
     def take(self, places: int) -> bool:
         if places > self.places_free:
@@ -200,12 +206,17 @@ class Fetching:
         return self._min_bytes > 1 and sum(self._readable.values()) >= self._min_bytes
 
     async def _wait(self, wait_ms: int) -> None:
+        places = 0 if self._has_room else len(self._places)
+        if places > self._room.waiting_places_free:
+            places, wait_ms = 0, min(wait_ms, CROWDED_WAIT_MS)
         loop = asyncio.get_running_loop()
         parked = self._parked = loop.create_future()
         timer = loop.call_later(wait_ms / 1000, _expire, parked)
+        self._room.waiting_places_free -= places
         try:
             await parked
         finally:
+            self._room.waiting_places_free += places
             self._parked = None
             timer.cancel()
 

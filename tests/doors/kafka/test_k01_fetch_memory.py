@@ -194,6 +194,25 @@ def test_nothing_is_remembered_of_a_fetch_that_was_refused(tmp_path: Path) -> No
     run(tmp_path, body)
 
 
+def test_what_waits_without_being_remembered_is_bounded(tmp_path: Path) -> None:
+    async def body(broker: Broker) -> None:
+        await broker.topics.create("one", 3)
+        room = Room(0, waiting_places_max=4)
+        wants = [FetchPartition(partition=index) for index in range(3)]
+        topics = [FetchTopic(topic="one", partitions=wants)]
+        request = FetchRequest(max_wait_ms=30_000, min_bytes=1, topics=topics)
+        first = asyncio.ensure_future(answer(Fetches(broker, room), request, 11))
+        await asyncio.sleep(0)
+        told = await asyncio.wait_for(answer(Fetches(broker, room), request, 11), 10)
+        assert [type(part) for part in told] == [bytes]
+        assert not first.done()
+        append(broker, "one", 2, batch([b"woken"]))
+        assert len(await asyncio.wait_for(first, 10)) > 1
+        assert room.waiting_places_free == 4
+
+    run(tmp_path, body)
+
+
 def test_a_parked_fetch_wakes_for_any_of_its_partitions_and_for_those_only(tmp_path: Path) -> None:
     async def body(broker: Broker) -> None:
         await broker.topics.create("one", 3)
