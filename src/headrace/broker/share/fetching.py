@@ -26,7 +26,7 @@ from headrace.wire.messages.k78_share_fetch import AcquireMode
 if TYPE_CHECKING:
     from headrace.broker.broker import Broker
 
-__all__ = ["ShareFetched", "ShareWant", "share_fetch"]
+__all__ = ["ShareFetched", "ShareWant", "release", "share_fetch"]
 
 RECORDS_MAX: Final = 100_000
 """Acquired for one request, whatever it asks for; the locks of a partition bound it as well."""
@@ -151,7 +151,7 @@ class _Round:
                     budget -= sum(piece.size_bytes for piece in answer.records)
         except BaseException:
             for answer in answers:
-                _release(answer.records)
+                release(answer.records)
             raise
         finally:
             for shared in self._partitions:
@@ -290,6 +290,7 @@ class _Release:
             self._found.release()
 
 
-def _release(records: list[Slice]) -> None:
+def release(records: list[Slice]) -> None:
+    """Those of one answer that nobody will read."""
     for piece in records:
         piece.release()

@@ -9,11 +9,12 @@ import asyncio
 import contextlib
 import heapq
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import uuid4
 
-from headrace.broker.share.fetching import ShareFetched, ShareWant, share_fetch
+from headrace.broker.share.fetching import ShareFetched, ShareWant, release, share_fetch
 from headrace.broker.share.opening import open_acquired
 from headrace.broker.share.sessions import OPENING, ShareSession
 from headrace.broker.share.share_groups import EARLIEST
@@ -126,8 +127,9 @@ class ShareSubscription:
 
     async def fetch(self, records_max: int, wait_ms: int) -> list[Delivered]:
         """Up to so many records that are this member's from now on; none if there are none in time.
+        A partition that cannot be read is passed over while others have records.
 
-        Raises RequestError: what ended the subscription; KAFKA_STORAGE_ERROR.
+        Raises RequestError: what ended the subscription; KAFKA_STORAGE_ERROR, CORRUPT_MESSAGE.
         """
         self.check()
         session = self._session
@@ -140,10 +142,20 @@ class ShareSubscription:
             *(wait_ms, 1, FETCH_BYTES_MAX, records_max, records_max), AcquireMode.RECORD_LIMIT
         )
         found: list[Delivered] = []
-        for fetched in await share_fetch(self._broker, session, in_turn, want):
-            if fetched.error is not None:
-                raise fetched.error
-            found += await self._opened(fetched)
+        error: RequestError | None = None
+        answers = deque(await share_fetch(self._broker, session, in_turn, want))
+        try:
+            while answers:
+                fetched = answers.popleft()
+                try:
+                    found += await self._opened(fetched)
+                except RequestError as refused:
+                    error = refused
+        finally:  # cancelled amid it: nobody opens these any more
+            for fetched in answers:
+                release(fetched.records)
+        if error is not None and not found:
+            raise error
         return found
 
     def settle(
@@ -253,7 +265,10 @@ class ShareSubscription:
     # Records
 
     async def _opened(self, fetched: ShareFetched) -> list[Delivered]:
-        shared, _, slices, acquired = fetched
+        """The slices are released, whatever happens. Raises RequestError."""
+        shared, error, slices, acquired = fetched
+        if error is not None:
+            raise error
         index = shared.partition.index
         try:
             opened = await open_acquired(slices, acquired)
