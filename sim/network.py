@@ -65,6 +65,10 @@ class Socket:
     def setsockopt(self, *_: object) -> None:
         """Nothing to choose."""
 
+    def getsockopt(self, *_: object) -> int:
+        """No error that the loop has not told of."""
+        return 0
+
     def getsockname(self) -> tuple[str, int]:
         return BROKER_HOST, 9092
 

@@ -130,6 +130,16 @@ def test_a_reset_amid_a_batch_leaves_no_trace(
     assert steady.produce("t", 0, batch([b"first"])).base_offset == 0
 
 
+def test_a_connection_that_is_reset_at_once_is_given_up(hasty: RunningBroker, until: Until) -> None:
+    for _ in range(20):
+        rude = socket.create_connection(("127.0.0.1", hasty.port))
+        rude.sendall(b"\0\0\1\0some")
+        rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        rude.close()
+    until(lambda: hasty.node.broker.stats.connections_accepted >= 20, "all have come")
+    until(lambda: connections(hasty)[0] == 0, "all are gone")
+
+
 # A byte at a time
 
 

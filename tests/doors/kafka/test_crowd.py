@@ -1,6 +1,10 @@
 """Who waits for whom with an answer."""
 
+import socket
+import time
+
 from headrace.doors.kafka.crowd import CHANGES_MIN, TOGETHER_MIN, Crowd
+from headrace.testing import running_broker
 
 
 def crowded() -> Crowd:
@@ -37,3 +41,18 @@ def test_a_crowd_lasts_as_long_as_answers_leave_together() -> None:
     assert crowd.answers_wait(1)
     crowd.left_together(TOGETHER_MIN - 1)
     assert not crowd.answers_wait(2)
+
+
+def test_a_crowd_that_has_sent_parts_of_requests_is_waited_for_and_not_asked_again() -> None:
+    with running_broker() as broker:
+        crowd = [socket.create_connection((broker.host, broker.port)) for _ in range(50)]
+        for _ in range(3):
+            for client in crowd:
+                client.sendall(b"\0")
+        time.sleep(0.2)
+        began_s, began_cpu_s = time.monotonic(), time.process_time()
+        time.sleep(0.5)
+        used = (time.process_time() - began_cpu_s) / (time.monotonic() - began_s)
+        for client in crowd:
+            client.close()
+    assert used < 0.5

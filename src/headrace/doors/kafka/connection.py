@@ -15,6 +15,7 @@ What must not enter: the meaning of a request.
 
 import asyncio
 import logging
+import os
 import socket
 import time
 from collections.abc import Coroutine
@@ -176,7 +177,7 @@ class Connection:
                 self._stats.answered(ApiKey.PRODUCE, took_s, self._answered_at_once)
                 self._answered_at_once = 0
         was_full = not self._outbox.has_room()
-        if self._listener.crowd.answers_wait(self.id):
+        if self._outbox.is_ready() and self._listener.crowd.answers_wait(self.id):
             self._listener.flush_soon(self)
         else:
             self.flush()
@@ -363,6 +364,14 @@ class Connection:
         waiting_bytes = self._inbox.waiting_bytes()
         allowed_s = limits.stall_s + waiting_bytes / limits.receive_bytes_per_s_min
         return waiting_bytes > 0 and now - self._request_since > allowed_s
+
+    def close_if_broken(self) -> bool:
+        """Whether the peer has reset the connection. The loop tells of that, but uvloop does not
+        when bytes and the reset are seen at once (its poll handle stops at the error)."""
+        error = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self.close(os.strerror(error), quietly=True)
+        return bool(error)
 
     def rest(self) -> None:
         """Give back what an idle connection does not need."""

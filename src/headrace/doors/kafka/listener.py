@@ -171,6 +171,8 @@ class Listener:
         now = self.now()
         for connection in list(self.connections):
             quiet_s = now - connection.active_at
+            if connection.close_if_broken():
+                continue
             if connection.is_waiting_for_peer():
                 if quiet_s > self.limits.stall_s:
                     connection.close(f"no byte moved for {quiet_s:.0f} s in mid-request")

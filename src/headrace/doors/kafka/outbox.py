@@ -76,6 +76,10 @@ class Outbox:
         """Requests whose answers have not left."""
         return len(self._slots)
 
+    def is_ready(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self._parts) or (bool(self._slots) and self._slots[0].parts is not None)
+
     def is_empty(self) -> bool:
         return not self._slots and not self._parts
 
