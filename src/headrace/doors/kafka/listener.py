@@ -65,7 +65,8 @@ class Listener:
         self.pool = BufferPool(limits.receive_bytes_max)
         self.fetch_room = Room()
         self.copy_slice = CopySlice()
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
+        """In the order of their coming, which a set would leave to where they are in memory."""
         self._sockets: list[socket.socket] = []
         self._to_flush: list[Connection] = []
         self.crowd = Crowd()
@@ -138,7 +139,7 @@ class Listener:
         try:
             connected.setblocking(False)
             look_after(connected)
-            self.connections.add(Connection(self, connected, peer, self._next_id))
+            self.connections[Connection(self, connected, peer, self._next_id)] = None
             self.broker.stats.connections = len(self.connections)
             self.broker.stats.connections_accepted += 1
         except OSError as error:  # gone already
@@ -147,7 +148,7 @@ class Listener:
         self._next_id += 1
 
     def forget(self, connection: Connection) -> None:
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         self.broker.share.connection_closed(connection.id)
         self.broker.stats.connections = len(self.connections)
         if not self.connections:
