@@ -100,7 +100,7 @@ class _Door:
         theirs.setblocking(False)
         self._count += 1
         connection = Connection(self.listener, theirs, "127.0.0.1:1", self._count)
-        self.listener.connections.add(connection)
+        self.listener.connections[connection] = None
         with ours:
             await self.loop.sock_sendall(ours, data)
             quiet = 0
