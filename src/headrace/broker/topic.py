@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from headrace.broker.absent_log import OfflineLog
 from headrace.broker.cluster.remote_log import RemoteLog
-from headrace.broker.offline_log import OfflineLog
 from headrace.broker.stats import Traffic
 from headrace.broker.topic_configs import TopicConfig
 from headrace.catalog.topics import TopicRow

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 from uuid import UUID
 
+from headrace.broker.absent_log import OfflineLog
 from headrace.broker.cluster.ownership import Ownership
 from headrace.broker.cluster.peers import Peers
 from headrace.broker.cluster.remote_log import RemoteLog
-from headrace.broker.offline_log import OfflineLog
 from headrace.broker.orphans import orphans
 from headrace.catalog.topics import TopicRow
 from headrace.log.contract import CorruptLogError, LogConfig, PartitionLog

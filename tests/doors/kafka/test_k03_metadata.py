@@ -2,7 +2,7 @@ from uuid import uuid4
 
 import pytest
 
-from headrace.broker.offline_log import OfflineLog
+from headrace.broker.absent_log import OfflineLog
 from headrace.doors.kafka.k03_metadata import API
 from headrace.wire.errors import ErrorCode
 from headrace.wire.messages.k03_metadata import (

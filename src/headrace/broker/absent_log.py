@@ -1,6 +1,7 @@
-"""A partition whose log cannot be used: it keeps its place and answers everything with why.
+"""A partition whose log is not here: it keeps its place and answers everything with why.
 
-So one damaged partition neither stops the broker nor is mistaken for an empty one.
+So a partition that is damaged, or that another worker serves, neither stops the broker nor is
+mistaken for an empty one, and loops over partitions find nothing to do. What must not enter: a log.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,16 +22,17 @@ from headrace.log.contract import (
 from headrace.wire.errors import ErrorCode, RequestError
 from headrace.wire.markers import Marker
 
-__all__ = ["OfflineLog"]
+__all__ = ["AbsentLog", "OfflineLog"]
 
 
-class OfflineLog:
-    """A PartitionLog that was never opened. Whatever needs data raises KAFKA_STORAGE_ERROR."""
+class AbsentLog:
+    """A PartitionLog without a log. Whatever needs one raises RequestError with `code`."""
 
-    __slots__ = ("leader_epoch", "reason")
+    __slots__ = ("_code", "_why", "leader_epoch")
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    def __init__(self, code: ErrorCode, why: str) -> None:
+        self._code = code
+        self._why = why
         self.leader_epoch = 0
 
     def append(self, batch: memoryview, acks: int, done: AppendDone | None) -> None:
@@ -60,7 +62,7 @@ class OfflineLog:
         self._refuse()
 
     def notify(self, waiter: Callable[[], None]) -> Callable[[], None]:
-        """Nothing will ever happen here."""
+        """Nothing happens here."""
         return _nothing
 
     async def offset_for_time(self, timestamp_ms: int) -> TimestampedOffset | None:
@@ -79,7 +81,7 @@ class OfflineLog:
         return 0
 
     def configure(self, config: LogConfig) -> None:
-        """What was set takes effect when the log can be opened, at the next start."""
+        """What was set takes effect where the log is, or when it can be opened."""
 
     async def tidy(self, now_ms: int) -> int:
         return 0
@@ -94,9 +96,16 @@ class OfflineLog:
         """There is nothing open."""
 
     def _refuse(self) -> NoReturn:
-        raise RequestError(
-            ErrorCode.KAFKA_STORAGE_ERROR, f"this partition is offline: {self.reason}"
-        )
+        raise RequestError(self._code, self._why)
+
+
+class OfflineLog(AbsentLog):
+    """One that cannot be opened, until the next start."""
+
+    __slots__ = ()
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(ErrorCode.KAFKA_STORAGE_ERROR, f"this partition is offline: {reason}")
 
 
 def _nothing() -> None:
